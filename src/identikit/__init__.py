@@ -1,0 +1,66 @@
+"""identikit turns any layer of a PyTorch model into the identity: safely, measurably, for good.
+
+The public face; every name is loaded when it is first used, so `import identikit` imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from identikit.errors import IdentikitError, IdentikitWarning
+    from identikit.families import Family
+    from identikit.families.sites import sites
+    from identikit.metrics import Metric
+    from identikit.plan import Edit, Plan
+    from identikit.pruning.prune import Pruned, prune
+    from identikit.reporting.html import report
+    from identikit.results import ScanResult
+    from identikit.saving.load import load
+    from identikit.saving.save import save
+    from identikit.scanning.scan import scan
+    from identikit.structure.site import Site
+    from identikit.surgery.apply import apply, bypass, only
+    from identikit.surgery.handle import Handle
+    from identikit.surgery.remove import remove
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Edit": "plan",
+    "Family": "families",
+    "Handle": "surgery.handle",
+    "IdentikitError": "errors",
+    "IdentikitWarning": "errors",
+    "Metric": "metrics",
+    "Plan": "plan",
+    "Pruned": "pruning.prune",
+    "ScanResult": "results",
+    "Site": "structure.site",
+    "apply": "surgery.apply",
+    "bypass": "surgery.apply",
+    "load": "saving.load",
+    "only": "surgery.apply",
+    "prune": "pruning.prune",
+    "remove": "surgery.remove",
+    "report": "reporting.html",
+    "save": "saving.save",
+    "scan": "scanning.scan",
+    "sites": "families.sites",
+}
+
+__all__ = [  # noqa: RUF022  # in the order in which a user meets them
+    "sites", "bypass", "only", "apply", "remove", "scan", "prune", "save", "load", "report",
+    "Plan", "Edit", "Site", "Handle", "ScanResult", "Pruned", "Metric", "Family", "IdentikitError", "IdentikitWarning",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'identikit' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"identikit.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,53 @@
+"""The command line: one thin file per verb, and the only place that prints."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from identikit.cli import apply, demo, prune, report, scan, sites
+from identikit.cli.console import complain
+
+app = typer.Typer(
+    name="identikit",
+    help="Turn any layer of a PyTorch model into the identity: safely, measurably, for good.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (sites, scan, prune, apply, report, demo):
+    app.command(verb.__name__.rpartition(".")[2], epilog=getattr(verb, "EXAMPLE", None))(verb.command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from identikit import __version__
+
+        typer.echo(f"identikit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    debug: bool = typer.Option(False, "--debug", help="Show the whole traceback of an error."),
+) -> None:
+    """Every verb takes --debug too."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code: 0, 2 for bad input, 1 for a defect, 130 after Ctrl-C."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        app([each for each in given if each != "--debug"], standalone_mode=True)
+    except KeyboardInterrupt:
+        complain("stopped. What was measured is kept; go on with --resume.")
+        sys.exit(130)
+    except Exception as error:  # the outermost frame: everything becomes one line, or a traceback with --debug
+        if debug:
+            raise
+        sys.exit(complain(error))

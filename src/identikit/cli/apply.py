@@ -1,0 +1,54 @@
+"""`identikit apply`: take out of a model what a plan says, and save the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from identikit.cli import options as o
+from identikit.cli.console import note
+
+EXAMPLE = "Example:  identikit apply ./my-bert plan.json --to smaller"
+
+
+def command(
+    model: o.Model,
+    plan: Annotated[
+        Path, typer.Argument(help="A plan file, such as the plan.json of a pruned folder.", show_default=False)
+    ],
+    to: o.Folder,
+    saved_as: o.Format = "checkpoint",
+    overwrite: o.Overwrite = False,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Prove on this data's first batch, not on an example.")
+    ] = None,
+    task: o.Task = None,
+    device: o.Device = "auto",
+    dtype: o.Dtype = None,
+    trust_remote_code: o.Trust = False,
+    batch_size: o.BatchSize = 32,
+    max_length: o.MaxLength = None,
+    limit: o.Limit = None,
+    seed: o.Seed = 0,
+) -> None:
+    """Take out of a model what a plan says, and save the rest, proved."""
+    from identikit.cli.opening import opened_data, opened_model
+    from identikit.plan import Plan
+    from identikit.saving.folder import check_place
+    from identikit.saving.save import save
+    from identikit.surgery.remove import remove
+
+    check_place(to, overwrite)
+    wanted = Plan.read(plan)
+    opened = opened_model(model, task, device, dtype, trust_remote_code, seed)
+    inputs = opened.inputs
+    if data is not None:
+        read = opened_data(
+            data, opened, batch_size=batch_size, max_length=max_length, limit=limit or batch_size, seed=seed
+        )
+        inputs = next(iter(read))
+    smaller = remove(opened.model, wanted, inputs=inputs)
+    save(smaller, to, saved_as, like=opened.folder, overwrite=overwrite, inputs=inputs)
+    note(f"removed {', '.join(wanted.places)}; saved and proved: {to}")

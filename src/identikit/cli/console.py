@@ -1,0 +1,44 @@
+"""Where the command line writes: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from identikit.errors import IdentikitError
+
+
+def show(*what: RenderableType) -> None:
+    """Print results."""
+    console = Console()
+    for each in what:
+        console.print(each)
+
+
+def show_json(value: Any) -> None:
+    """Print results for another program."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def heading(text: str, said: str) -> None:
+    """Print the title of a step, and what it is in a few words."""
+    Console().print(Text.assemble("\n", (text, "bold"), ("   " + said if said else "", "dim"), "\n"))
+
+
+def note(text: str) -> None:
+    """Print what happens, for a person who watches."""
+    Console(stderr=True).print(Text(text, style="dim"))
+
+
+def complain(error: BaseException | str) -> int:
+    """Print one line that says what is wrong; returns the exit code."""
+    known = isinstance(error, (IdentikitError, str))
+    text = str(error) if known else f"{type(error).__name__}: {error} (this is not expected; --debug shows where)"
+    line = " ".join(text.split())
+    console = Console(stderr=True, soft_wrap=True)
+    console.print(Text.assemble(("error: ", "bold red"), line))
+    return error.exit_code if isinstance(error, IdentikitError) else 1

@@ -1,0 +1,59 @@
+"""The main job: prune, save with proof, and lay the files that say how it went beside the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from identikit.pruning.prune import Pruned
+    from identikit.results import ScanResult
+    from identikit.sources.opened import Opened
+
+
+def prune_and_save(
+    opened: Opened, data: Any, to: Path, saved_as: Any, *, page: Path, resume: bool, overwrite: bool, **how: Any
+) -> tuple[Pruned, dict[str, Path]]:
+    """Prune `opened`, save to `to`; returns what was found and where the files are.
+
+    Rows are written to `to`.scan.jsonl as they are measured: that file survives a kill, and --resume goes on with it.
+    The HTML page goes to `page` where the libraries that draw it are here.
+    """
+    from identikit.pruning.prune import prune
+    from identikit.saving.save import save
+
+    journal = to.with_name(to.name + ".scan.jsonl")
+    inputs = opened.inputs if data is None else None
+    pruned = prune(opened.model, data, to=journal, resume=resume, overwrite=overwrite, inputs=inputs, **how)
+    example = next(iter(data)) if data is not None else inputs
+    save(pruned.model, to, saved_as, like=opened.folder, overwrite=overwrite, inputs=example)
+    front = replace(pruned.front, size_before=_weights(opened.folder), size_after=_weights(to))
+    pruned = replace(pruned, front=front)
+    files = {"model": to, "scan": journal, "curve": to.with_name(to.name + ".front.json")}
+    front.write(files["curve"])
+    if _can_report():
+        files["report"] = pruned.report(page)
+    return pruned, files
+
+
+def singles(scan: ScanResult) -> ScanResult:
+    """The rows of single layers: which layers matter, without the combinations that a prune tried."""
+    from identikit.results import ScanResult
+
+    return ScanResult(scan.header, [row for row in scan if len(row.places) == 1])
+
+
+def _weights(folder: Path | None) -> int | None:
+    """Bytes of the weights in a folder; None where it holds none (a model made by a function)."""
+    if folder is None:
+        return None
+    found = [file for pattern in ("*.safetensors", "*.bin", "*.pt") for file in Path(folder).rglob(pattern)]
+    return sum(file.stat().st_size for file in found) or None
+
+
+def _can_report() -> bool:
+    """Whether the libraries of the page are here (the extra `report`)."""
+    from importlib.util import find_spec
+
+    return all(find_spec(name) is not None for name in ("matplotlib", "jinja2"))

@@ -1,0 +1,25 @@
+"""Opening what the user named: the model with its options, the data with its columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from identikit.sources.opened import Opened
+    from identikit.sources.readings import Data
+
+
+def opened_model(
+    name: str, task: str | None, device: str, dtype: str | None, trust_remote_code: bool, seed: int
+) -> Opened:
+    """The model that MODEL names."""
+    from identikit.sources.model import open_model
+
+    return open_model(name, task=task, device=device, dtype=dtype, trust_remote_code=trust_remote_code, seed=seed)
+
+
+def opened_data(file: str, opened: Opened, **options: Any) -> Data:
+    """The data of --data, encoded for the model."""
+    from identikit.sources.data import read_data
+
+    return read_data(file, opened, **options)

@@ -1,0 +1,68 @@
+"""The options that several verbs share, each said once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Model = Annotated[str, typer.Argument(help="A local folder, a hub id, or file.py:function.", show_default=False)]
+DATA_HELP = "CSV, JSON lines, Parquet, text, .npz, or file.py:function."
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric", help="fidelity (needs no labels), kl, loss, accuracy, perplexity, spearman, file.py:function."
+    ),
+]
+Score = Annotated[
+    str | None, typer.Option("--score", help="file.py:function that takes a whole model, returns a number.")
+]
+At = Annotated[
+    list[str] | None, typer.Option("--at", help='Which layers, e.g. "encoder.layer.[2:5]". Default: all blocks.')
+]
+
+Task = Annotated[
+    str | None, typer.Option(help="What the model is for, as in transformers.pipeline.", rich_help_panel="Model")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1...", rich_help_panel="Model")]
+Dtype = Annotated[
+    str | None, typer.Option(help="float32, bfloat16... Default: the checkpoint's.", rich_help_panel="Model")
+]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Run Python code that comes with a checkpoint.", rich_help_panel="Model"),
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Examples at once.", rich_help_panel="Data")]
+MaxLength = Annotated[int | None, typer.Option(min=1, help="Tokens an example may have.", rich_help_panel="Data")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use the first N examples only.", rich_help_panel="Data")]
+Seed = Annotated[int, typer.Option(help="For everything random.", rich_help_panel="Data")]
+Text = Annotated[str | None, typer.Option(help="The column that holds the text.", rich_help_panel="Data")]
+TextPair = Annotated[
+    str | None, typer.Option(help="The column with the second text of a pair.", rich_help_panel="Data")
+]
+Target = Annotated[str | None, typer.Option(help="The column with the label or score.", rich_help_panel="Data")]
+NoHeader = Annotated[
+    bool, typer.Option("--no-header", help="The CSV has no header; columns are 0, 1, 2.", rich_help_panel="Data")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what is there; the old one stays until the new is proved.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut short.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Folder = Annotated[Path, typer.Option("--to", help="The folder to write.", show_default=False)]
+Format = Annotated[
+    Literal["checkpoint", "plan"], typer.Option("--format", help="A plain checkpoint, or full configuration and plan.")
+]
+Keep = Annotated[
+    float | None,
+    typer.Option(help="Share of the full score to keep (0.98: 98 %, or 2 % more loss).", rich_help_panel="Goal"),
+]
+MaxDrop = Annotated[
+    float | None,
+    typer.Option(help="How much worse the metric may get, in its own units.", rich_help_panel="Goal"),
+]
+Drop = Annotated[int | None, typer.Option(help="How many layers go.", rich_help_panel="Goal")]
+Params = Annotated[
+    float | None, typer.Option(help="Share of the parameters that may stay, such as 0.7.", rich_help_panel="Goal")
+]

@@ -1,0 +1,54 @@
+"""`identikit prune`: the main job: scan, drop layers for a target, save a smaller checkpoint that is proved."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from identikit.cli import options as o
+from identikit.cli.console import note, show, show_json
+from identikit.cli.scan import said
+
+EXAMPLE = "Example:  identikit prune ./my-bert --data pairs.csv --keep 0.98 --to smaller"
+
+
+def command(
+    model: o.Model,
+    to: o.Folder,
+    data: Annotated[str | None, typer.Option("--data", help=o.DATA_HELP, show_default=False)] = None,
+    keep: o.Keep = None, max_drop: o.MaxDrop = None, drop: o.Drop = None, params: o.Params = None,
+    metric: o.Metrics = None,
+    at: o.At = None,
+    saved_as: o.Format = "checkpoint",
+    resume: o.Resume = False,
+    overwrite: o.Overwrite = False,
+    score: o.Score = None,
+    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+    task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, trust_remote_code: o.Trust = False,
+    text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,
+    batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, seed: o.Seed = 0,
+    as_json: o.Json = False,
+) -> None:  # fmt: skip
+    """Drop the layers your data miss least; save what is left as a checkpoint of its own library, proved."""
+    from identikit.cli.job import prune_and_save, singles
+    from identikit.cli.opening import opened_data, opened_model
+    from identikit.reporting.text import front_table, scan_table, summary_table
+    from identikit.saving.folder import check_place
+
+    check_place(to, overwrite)
+    opened = opened_model(model, task, device, dtype, trust_remote_code, seed)
+    columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
+    reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
+    read = opened_data(data, opened, **columns, **reading) if data is not None else None
+    pruned, files = prune_and_save(
+        opened, read, to, saved_as, page=to.with_name(to.name + ".report.html"), resume=resume, overwrite=overwrite,
+        at=at, metrics=metric or "fidelity", keep=keep, max_drop=max_drop, drop=drop, params=params,
+        score=score, seed=seed, confidence=confidence, name=model, command=said(),
+    )  # fmt: skip
+    if as_json:
+        show_json(pruned.front.to_json())
+    else:
+        show(scan_table(singles(pruned.scan)), "", front_table(pruned.front), "", summary_table(pruned.front), "")
+    for what, path in files.items():
+        note(f"{what}: {path}")

@@ -1,0 +1,38 @@
+"""`identikit report`: a scan or a prune's curve as one HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from identikit.cli.console import note
+
+EXAMPLE = "Example:  identikit report scan.jsonl --to report.html"
+
+
+def command(
+    results: Annotated[
+        list[Path], typer.Argument(help="scan.jsonl, front.json, or both of one run.", show_default=False)
+    ],
+    to: Annotated[Path, typer.Option("--to", help="The page to write.")] = Path("report.html"),
+) -> None:
+    """Draw a scan (JSON Lines) or a prune's curve (front.json) as one self-contained HTML page."""
+    from identikit.reporting.html import report
+
+    note(f"page: {report(read_results(results), to)}")
+
+
+def read_results(files: list[Path]) -> object:
+    """What the page shows: a scan, a front, or the pair."""
+    from identikit.errors import ResultError
+    from identikit.results import Front, ScanResult
+
+    fronts = [Front.read(file) for file in files if file.suffix == ".json"]
+    scans = [ScanResult.read(file) for file in files if file.suffix != ".json"]
+    if len(fronts) > 1 or len(scans) > 1:
+        raise ResultError("a page shows one scan and one front at most. Draw the others on pages of their own.")
+    if fronts and scans:
+        return scans[0], fronts[0]
+    return (fronts or scans)[0]

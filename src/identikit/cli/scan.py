@@ -1,0 +1,57 @@
+"""`identikit scan`: what each layer is worth on the user's data."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from identikit.cli import options as o
+from identikit.cli.console import note, show, show_json
+
+EXAMPLE = "Example:  identikit scan ./my-bert --data pairs.csv --to scan.jsonl"
+
+
+def command(
+    model: o.Model,
+    data: Annotated[str | None, typer.Option("--data", help=o.DATA_HELP, show_default=False)] = None,
+    metric: o.Metrics = None,
+    at: o.At = None,
+    to: Annotated[Path | None, typer.Option("--to", help="A file that takes each row as it is measured.")] = None,
+    resume: o.Resume = False,
+    overwrite: o.Overwrite = False,
+    score: o.Score = None,
+    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+    task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, trust_remote_code: o.Trust = False,
+    text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,
+    batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, seed: o.Seed = 0,
+    as_json: o.Json = False,
+) -> None:  # fmt: skip
+    """What each layer is worth on your data: exact leave-one-out, with error bars."""
+    from identikit.cli.opening import opened_data, opened_model
+    from identikit.reporting.text import scan_table
+    from identikit.scanning.scan import scan
+
+    opened = opened_model(model, task, device, dtype, trust_remote_code, seed)
+    columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
+    reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
+    read = opened_data(data, opened, **columns, **reading) if data is not None else None
+    result = scan(
+        opened.model, read, at, metric or "fidelity",
+        score=score, inputs=None if read is not None else opened.inputs, seed=seed, confidence=confidence,
+        to=to, resume=resume, overwrite=overwrite, name=model, command=said(),
+    )  # fmt: skip
+    if as_json:
+        show_json({"header": result.header.to_json(), "rows": [row.to_json() for row in result]})
+    else:
+        show(scan_table(result))
+    if to is not None:
+        note(f"rows: {to}   page: identikit report {to}")
+
+
+def said() -> str:
+    """The command line as it was typed, to be kept with the result."""
+    return shlex.join(["identikit", *sys.argv[1:]])

@@ -1,0 +1,102 @@
+"""A model as one watched pass showed it: which layers ran, and what the absence of each one means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from identikit.batches import Batch, as_inputs
+from identikit.errors import IdentikitError, InputsError
+from identikit.families import family_of
+from identikit.families.plain import Family
+from identikit.places import expand
+from identikit.structure import roles, stacks
+from identikit.structure.roles import Verdict
+from identikit.structure.site import Site
+from identikit.structure.traceless import traceless
+from identikit.structure.watch import Watched, watch
+
+
+class Anatomy:
+    """What is known of `model` after one pass on `batch`; verdicts are worked out when asked for, and kept."""
+
+    def __init__(self, model: nn.Module, batch: Batch, family: Family) -> None:
+        self.model = model
+        self.batch = batch
+        self.family = family
+        self._verdicts: dict[tuple[str, bool], Verdict] = {}
+        self._paths = [path for path, _ in model.named_modules() if path]
+        with family.quiet(model):
+            self.watched: Watched = watch(model, lambda: batch.copied().call(model))
+
+    @property
+    def paths(self) -> list[str]:
+        """Every layer's path; "" (the model itself) is none."""
+        return self._paths
+
+    @property
+    def slots(self) -> dict[str, str]:
+        """Every place in the model, and the path of the layer in it: one layer may stand in several places."""
+        first = {id(module): path for path, module in self.model.named_modules()}
+        places = self.model.named_modules(remove_duplicate=False)
+        return {place: first[id(module)] for place, module in places if place}
+
+    def resolve(self, place: str) -> list[str]:
+        """The layers that a place means, each once. Raises PlaceError where there are none."""
+        slots = self.slots
+        return list(dict.fromkeys(slots[found] for found in expand(place, slots, model=type(self.model).__name__)))
+
+    def verdict(self, path: str, *, prove: bool = True) -> Verdict:
+        """The role of the layer at `path`; `prove=False` costs nothing, inner roles then stay open."""
+        key = (path, prove)
+        if key not in self._verdicts:
+            self._verdicts[key] = roles.judge(self.model, self.watched, path, prove=prove)
+        return self._verdicts[key]
+
+    def blocks(self) -> list[str]:
+        """Every whole block of the model's stacks: what a scan looks at unless told otherwise."""
+        return stacks.outermost_blocks(self.model, lambda path: self.verdict(path, prove=False))
+
+    def site(self, path: str, *, prove: bool = True) -> Site:
+        """The layer at `path` as plain data."""
+        module, verdict = self.model.get_submodule(path), self.verdict(path, prove=prove)
+        count = sum(parameter.numel() for parameter in module.parameters())
+        return Site(path, type(module).__name__, verdict.role, count, verdict.why)
+
+    def run(self) -> Any:
+        """One more pass on the same batch, without a trace; returns the model's output."""
+        with self.family.quiet(self.model), traceless(self.model):
+            return self.batch.copied().call(self.model)
+
+
+def anatomy_of(model: nn.Module, inputs: Any = None, family: Family | None = None) -> Anatomy:
+    """Watch `model` on `inputs`, or on its family's own example. InputsError where there is none or it does not fit."""
+    family = family_of(model, family)
+    batch = as_inputs(inputs) if inputs is not None else family.example(model)
+    name = type(model).__name__
+    if batch is None:
+        raise InputsError(f"what {name} takes is not known. Pass one example of it: inputs=tensor, tuple or dict.")
+    device = _device(model)
+    try:
+        return Anatomy(model, batch if device is None else batch.to(device), family)
+    except (IdentikitError, torch.OutOfMemoryError):
+        raise
+    except Exception as cause:  # whatever a forward raises, it does not take these inputs
+        given = "the inputs given" if inputs is not None else "an example made from its configuration"
+        message = f"{name} does not run on {given}: {_first_line(cause)} Pass inputs=... that it takes."
+        raise InputsError(message) from cause
+
+
+def _device(model: nn.Module) -> torch.device | None:
+    """Where the inputs belong; None: where they are. Weights that accelerate has put aside stand on the meta device."""
+    devices = [parameter.device for parameter in model.parameters()]
+    real = next((device for device in devices if device.type != "meta"), None)
+    fetched = any("forward" in vars(module) for module in model.modules())
+    return real or (devices[0] if devices and not fetched else None)
+
+
+def _first_line(cause: BaseException) -> str:
+    lines = str(cause).strip().splitlines() or [""]
+    return f"{type(cause).__name__}: {lines[0]}".rstrip(".") + "."

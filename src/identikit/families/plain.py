@@ -1,0 +1,88 @@
+"""A Family knows one model library: an example, caches, configuration, saving. This one is right for any nn.Module."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from identikit.batches import Batch
+from identikit.errors import SaveError
+from identikit.structure.watch import Call
+
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+WEIGHTS = "model.safetensors"
+
+
+def _nothing_to_undo() -> None:
+    """What undoing a change amounts to where nothing was changed."""
+
+
+class Family:
+    """What identikit asks of a model library. Subclass it and override what differs; pass an instance as `family=`."""
+
+    name = "plain"
+    #: Whether a saved folder loads on its own; a plain nn.Module needs its code (`ik.load(folder, model=...)`).
+    self_contained = False
+
+    def matches(self, model: nn.Module) -> bool:
+        """Whether `model` comes from this library (found without importing it)."""
+        return True
+
+    def example(self, model: nn.Module) -> Batch | None:
+        """One example of what `model`'s forward takes, or None where that cannot be known."""
+        return None
+
+    def quiet(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Caches of earlier tokens off for the time of a pass."""
+        return nullcontext()
+
+    def absence(self, layer: nn.Module, call: Call) -> Callable[[Args, Kwargs], None] | None:
+        """What to do at every call (its arguments given) of `layer` while it is edited, beside handing the stream on.
+
+        `call` is the layer's call in the watched pass. None: nothing.
+        """
+        return None
+
+    def configuration(self, model: nn.Module) -> dict[str, Any] | None:
+        """The full configuration as JSON values, or None where the library has none."""
+        return None
+
+    def layer_facts(self, model: nn.Module, stack: str, depth: int) -> list[Any]:
+        """What the configuration says of each layer of `stack` (such as its attention type): equal facts, equal kind."""
+        return [None] * depth
+
+    def resize(self, model: nn.Module, stack: str, keep: Sequence[int], depth: int) -> Callable[[], None]:
+        """Bring the configuration in step after `stack` (`depth` layers) was shortened to `keep`; returns the undo."""
+        return _nothing_to_undo
+
+    def save(self, model: nn.Module, folder: Path, like: Path | None) -> None:
+        """Write the library's own checkpoint into the empty `folder`; companions (tokenizer) come from `like`."""
+        from safetensors.torch import save_model
+
+        save_model(model, str(folder / WEIGHTS))
+
+    def rebuild(self, folder: Path, model: nn.Module) -> nn.Module:
+        """Load `folder` as the library itself would; `model` says the class, dtype and device. In eval mode.
+
+        Raises SaveError where a weight is missing or unexpected.
+        """
+        from safetensors.torch import load_model
+
+        fresh = copy.deepcopy(model)
+        missing, unexpected = load_model(fresh, folder / WEIGHTS, strict=False)
+        if missing or unexpected:
+            raise SaveError(f"{folder} does not fit the model: {sorted([*missing, *unexpected])[0]} is on one side only.")
+        return fresh.eval()
+
+    def construct(self, folder: Path, configuration: dict[str, Any], model: str) -> nn.Module | None:
+        """The full model of class `model` from its first configuration, weights still to come; None if it is not ours.
+
+        `folder` holds what else the library saves (tokenizer, modules).
+        """
+        return None

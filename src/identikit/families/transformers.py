@@ -1,0 +1,78 @@
+"""The family of the transformers library: all by what a model says of itself, nothing by its architecture's name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from identikit.batches import Batch
+from identikit.families.plain import Args, Family, Kwargs
+from identikit.families.transformers_config import caches_off, configs_on_the_way, is_model, per_layer_lists
+from identikit.families.transformers_construct import from_configuration
+from identikit.families.transformers_depth import resize
+from identikit.families.transformers_files import bring_along, from_checkpoint, load_again, write
+from identikit.families.transformers_inputs import example
+from identikit.families.transformers_outputs import NothingRecorded
+from identikit.structure.watch import Call
+
+
+class Transformers(Family):
+    """Models of the transformers library (PreTrainedModel)."""
+
+    name = "transformers"
+    self_contained = True
+
+    def matches(self, model: nn.Module) -> bool:
+        """Whether `model` is a PreTrainedModel."""
+        return is_model(model)
+
+    def example(self, model: nn.Module) -> Batch | None:
+        """Two rows of text, pictures or sound, whichever the model takes; None where that cannot be made."""
+        return example(model)
+
+    def quiet(self, model: nn.Module) -> AbstractContextManager[None]:
+        """`use_cache` off in every configuration for the time of a pass."""
+        return caches_off(model)
+
+    def absence(self, layer: nn.Module, call: Call) -> Callable[[Args, Kwargs], None] | None:
+        """None in the place of the attentions that an edited layer does not compute."""
+        return NothingRecorded(layer, call)
+
+    def configuration(self, model: nn.Module) -> dict[str, Any] | None:
+        """All of `model.config` as JSON values."""
+        config: Any = model.config
+        return dict(json.loads(config.to_json_string(use_diff=False)))
+
+    def layer_facts(self, model: nn.Module, stack: str, depth: int) -> list[Any]:
+        """Of each layer, what the per-layer lists of the nearest configuration say (None where it has none)."""
+        levels = configs_on_the_way(model, stack)
+        lists = dict(per_layer_lists(levels[0][1], depth)) if levels else {}
+        kinds = getattr(levels[0][1], "layer_types", None) if levels else None  # a rule in some, and the cache reads it
+        if isinstance(kinds, list) and len(kinds) == depth:
+            lists["layer_types"] = kinds
+        if not lists:
+            return [None] * depth
+        return [{name: values[layer] for name, values in lists.items()} for layer in range(depth)]
+
+    def resize(self, model: nn.Module, stack: str, keep: Sequence[int], depth: int) -> Callable[[], None]:
+        """Bring every configuration on the way to `stack` in step, in place; returns the undo."""
+        return resize(model, stack, keep, depth)
+
+    def save(self, model: nn.Module, folder: Path, like: Path | None) -> None:
+        """`save_pretrained` into `folder`; tokenizer, processor and chat template come from `like`, byte for byte."""
+        write(model, folder)
+        if like is not None:
+            bring_along(like, folder, code=from_checkpoint(model))
+
+    def rebuild(self, folder: Path, model: nn.Module) -> nn.Module:
+        """`from_pretrained` of the same class; SaveError where a weight is missing, unexpected or of another shape."""
+        return load_again(folder, model)
+
+    def construct(self, folder: Path, configuration: dict[str, Any], model: str) -> nn.Module | None:
+        """The class called `model` on `configuration`, with random weights."""
+        return from_configuration(configuration, model)

@@ -1,0 +1,53 @@
+"""A full model made from its configuration alone, weights still to come: what a plan folder is loaded into."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from identikit.errors import needs_extra
+from identikit.families.transformers_quiet import silenced
+
+
+def from_configuration(configuration: dict[str, Any], model: str) -> nn.Module | None:
+    """The transformers class called `model` on `configuration`, with random weights; None where there is no such class."""
+    if "model_type" not in configuration:
+        return None
+    try:
+        import transformers
+    except ImportError as cause:
+        raise needs_extra("transformers", "hf", f"making a {model}") from cause
+    made = getattr(transformers, model, None)
+    if not isinstance(made, type) or getattr(made, "config_class", None) is None:
+        return None
+    with silenced(), torch.random.fork_rng():
+        built: nn.Module = made(made.config_class.from_dict(configuration))  # type: ignore[attr-defined]
+    return built
+
+
+def sentences_from_configuration(folder: Path, configurations: dict[str, Any]) -> nn.Module | None:
+    """The SentenceTransformer of `folder` around full transformers made from their configurations.
+
+    The library makes its modules from weights only, so the inner model is written out once, random, and loaded with them.
+    """
+    if not (folder / "modules.json").exists() or len(configurations) != 1:
+        return None
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as cause:
+        raise needs_extra("sentence-transformers", "hf", f"opening {folder}") from cause
+    (configuration,) = configurations.values()
+    inner = from_configuration(configuration, (configuration.get("architectures") or ["AutoModel"])[0])
+    if inner is None:
+        return None
+    with tempfile.TemporaryDirectory() as place, silenced(), torch.random.fork_rng():
+        full = Path(place) / "full"
+        shutil.copytree(folder, full, ignore=shutil.ignore_patterns("*.safetensors"))
+        inner.save_pretrained(full)  # type: ignore[operator]
+        made: nn.Module = SentenceTransformer(str(full), device="cpu", local_files_only=True)
+    return made

@@ -1,0 +1,167 @@
+"""What is out of action, as pure data: one Edit a place, a Plan of many. No torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from identikit import strict_json
+from identikit.errors import PlaceError, PlanError
+from identikit.places import check_path, inside, means_several, natural_key
+
+FORMAT = "identikit.plan"
+VERSION = 1
+OPS = ("identity", "zero", "one", "mean", "resample", "adapter", "shortcut", "insert", "duplicate")
+_REPLACING = ("identity", "zero", "one")
+_SEVERAL = "several"  # the weights of a union of plans that were made with different ones
+_MOST_EDITS = 100_000
+_KEYS = {"format", "version", "model", "fingerprint", "weights", "edits"}
+Option = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change: `op` at the place `at`, a path of the model as it was first loaded."""
+
+    op: str
+    at: str
+    options: tuple[tuple[str, Option], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.op not in OPS:
+            raise PlanError(f"no edit is called {self.op!r}; there are {', '.join(OPS)}.")
+        try:
+            check_path(self.at)
+        except PlaceError as cause:
+            raise PlanError(str(cause)) from None
+        if means_several(self.at):
+            raise PlanError(f'an edit has one place; "{self.at}" may mean several. Write one edit for each of them.')
+        pairs = self.options.items() if isinstance(self.options, Mapping) else self.options
+        object.__setattr__(self, "options", tuple(sorted(pairs)))
+
+    def __str__(self) -> str:
+        options = "".join(f" {key}={value}" for key, value in self.options)
+        return f"{self.op} at {self.at}{options}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A set of edits with the fingerprint of the model they were made for.
+
+    Hashable and without order; `a | b` unites two plans. What replaces a layer's output (identity, zero, one) absorbs
+    the edits that lie under its place; two different edits at one place are a contradiction (PlanError). `fingerprint`
+    is the structure's, `weights` a hash of the weights ("several" in a union of plans for different ones), `model` the
+    class's name; all three may be empty in a plan that was written by hand.
+    """
+
+    edits: frozenset[Edit] = frozenset()
+    fingerprint: str = ""
+    weights: str = ""
+    model: str = ""
+
+    def __post_init__(self) -> None:
+        edits = sorted(self.edits, key=lambda edit: (natural_key(edit.at), edit.op))
+        for one, other in pairwise(edits):
+            if one.at == other.at:
+                raise PlanError(f'two different edits at "{one.at}": {one} and {other}. Keep one of them.')
+        gone = {edit.at for edit in edits if edit.op in _REPLACING}
+        kept = [edit for edit in edits if not any(inside(edit.at, outer) for outer in gone)]
+        object.__setattr__(self, "edits", frozenset(kept))
+
+    @classmethod
+    def of(cls, places: Iterable[str], op: str = "identity", **header: str) -> Plan:
+        """The plan that does `op` at each of `places`."""
+        return cls(frozenset(Edit(op, place) for place in places), **header)
+
+    def __or__(self, other: Plan) -> Plan:
+        for name in ("fingerprint", "model"):
+            mine, yours = getattr(self, name), getattr(other, name)
+            if mine and yours and mine != yours:
+                raise PlanError(
+                    f"these plans were made for different models ({self.model or mine} and {other.model or yours})."
+                )
+        differ = self.weights and other.weights and self.weights != other.weights
+        return Plan(
+            self.edits | other.edits,
+            self.fingerprint or other.fingerprint,
+            _SEVERAL if differ else self.weights or other.weights,
+            self.model or other.model,
+        )
+
+    def __iter__(self) -> Iterator[Edit]:
+        return iter(sorted(self.edits, key=lambda edit: natural_key(edit.at)))
+
+    def __len__(self) -> int:
+        return len(self.edits)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The edited places in natural order."""
+        return tuple(edit.at for edit in self)
+
+    def bound(self, fingerprint: str, weights: str, model: str) -> Plan:
+        """This plan with the identity of the model it is for."""
+        return replace(self, fingerprint=fingerprint, weights=weights, model=model)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON values, in a fixed order: equal plans give equal text."""
+        edits = [{"op": edit.op, "at": edit.at, "options": dict(edit.options)} for edit in self]
+        header = {"format": FORMAT, "version": VERSION, "model": self.model}
+        return header | {"fingerprint": self.fingerprint, "weights": self.weights, "edits": edits}
+
+    @classmethod
+    def from_json(cls, value: Any, *, what: str = "this plan") -> Plan:
+        """Read what `to_json` wrote. Raises PlanError on anything else."""
+        if not isinstance(value, dict) or value.get("format") != FORMAT:
+            raise PlanError(f'{what} is no plan: it lacks "format": "{FORMAT}".')
+        version = value.get("version")
+        if type(version) is not int or version != VERSION:  # True is 1, but no version
+            raise PlanError(f"{what} has version {version!r}; this identikit reads version {VERSION}.")
+        if unknown := sorted(set(value) - _KEYS):
+            raise PlanError(f"{what} has the unknown key {unknown[0]!r}.")
+        for name in ("model", "fingerprint", "weights"):
+            if not isinstance(value.get(name, ""), str) or len(value.get(name, "")) > 200:
+                raise PlanError(f'{what}: "{name}" must be a short text.')
+        edits = value.get("edits")
+        if not isinstance(edits, list) or len(edits) > _MOST_EDITS:
+            raise PlanError(f'{what}: "edits" must be a list of at most {_MOST_EDITS:,} edits.')
+        read = frozenset(_read_edit(edit, f"{what}, edit {number}") for number, edit in enumerate(edits, 1))
+        return cls(read, value.get("fingerprint", ""), value.get("weights", ""), value.get("model", ""))
+
+    @classmethod
+    def read(cls, path: str | Path) -> Plan:
+        """Read a plan file. Raises PlanError where it is damaged or no plan."""
+        return cls.from_json(strict_json.read(Path(path), "plan file", PlanError), what=f"plan file {path}")
+
+    def write(self, path: str | Path) -> None:
+        """Write the plan as JSON, replacing `path` only when the new file is whole."""
+        from identikit.files import write_text
+
+        write_text(Path(path), json.dumps(self.to_json(), indent=2) + "\n")
+
+
+def _read_edit(value: Any, what: str) -> Edit:
+    if not isinstance(value, dict) or not {"op", "at"} <= set(value) <= {"op", "at", "options"}:
+        raise PlanError(f'{what}: an edit has "op", "at" and "options", nothing else.')
+    op, at, options = value["op"], value["at"], value.get("options", {})
+    if not isinstance(op, str) or not isinstance(at, str) or not isinstance(options, dict):
+        raise PlanError(f'{what}: "op" and "at" must be texts and "options" an object.')
+    for key, option in options.items():
+        if not isinstance(key, str) or len(key) > 200:
+            raise PlanError(f"{what}: an option must have a short name.")
+        if not _plain(option):
+            raise PlanError(f'{what}: the option "{key}" must be a short plain value, and no path.')
+    return Edit(op, at, tuple(options.items()))
+
+
+def _plain(option: Any) -> bool:
+    if isinstance(option, float):
+        return math.isfinite(option)
+    if isinstance(option, str):
+        return len(option) <= 200 and not set(option) & set("/\\")
+    return option is None or (isinstance(option, int) and abs(option) < 2**63)

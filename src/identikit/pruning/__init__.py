@@ -1,0 +1,1 @@
+"""Choosing the layers to drop for a target, and dropping them."""

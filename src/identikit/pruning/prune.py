@@ -1,0 +1,148 @@
+"""`prune`: drop the layers that the data miss least, until a target; the model handed in is not edited."""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from identikit.errors import BudgetError
+from identikit.families import Family
+from identikit.families.anatomy import Anatomy
+from identikit.plan import Plan
+from identikit.progress import Board, board
+from identikit.pruning.budgets import Budget
+from identikit.pruning.search import Search, Step, parameters_left
+from identikit.results import Front, MetricInfo, Point, ScanResult
+from identikit.results import Score as PointScore
+from identikit.scanning.prepare import At, prepare
+from identikit.scanning.statistics import keeps
+from identikit.structure.traceless import traceless
+from identikit.surgery.apply import install
+from identikit.surgery.remove import remove
+
+_PASSES = 7  # timed for each point, in turn, after one that warms up
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The smaller model and how it was found.
+
+    `model`: a copy without the dropped layers, ready for `ik.save`. `plan`: what was dropped. `front`: the whole curve,
+    from the full model to the last one tried. `scan`: every model that was measured on the way.
+    """
+
+    model: nn.Module
+    plan: Plan
+    front: Front
+    scan: ScanResult
+
+    def report(self, to: str | Path = "report.html") -> Path:
+        """Write one self-contained HTML page and return its path."""
+        from identikit.reporting.html import report
+
+        return report((self.scan, self.front), to)
+
+    def plot(self) -> Any:
+        """A matplotlib Figure: quality against layers dropped."""
+        return self.front.plot()
+
+    def __repr__(self) -> str:
+        return repr(self.front)
+
+
+def prune(
+    model: nn.Module, data: Any = None, at: At = None, metrics: Any = "fidelity", *,
+    keep: float | None = None, max_drop: float | None = None, drop: int | None = None, params: float | None = None,
+    method: str = "greedy", score: Any = None, inputs: Any = None, family: Family | None = None,
+    batch_size: int | None = None, limit: int | None = None, seed: int = 0, confidence: float = 0.95,
+    to: str | Path | None = None, resume: bool = False, overwrite: bool = False,
+    progress: bool | Board | None = None, name: str = "", command: str = "",
+) -> Pruned:  # fmt: skip
+    """Drop layers greedily, scoring every layer that is left again after each removal (SLEB, Song et al. 2024).
+
+    Args:
+        keep: the share of the full model's score to keep (0.98: at least 98 %, or at most 2 % more of a loss);
+            0.98 where no target is given.
+        max_drop: how much worse the first metric may get, in its units; for metrics whose full score is not above zero.
+        drop: how many layers go. params: the share of the parameters that may stay.
+        to: a file that every measured row is written to; with `resume` a prune that was cut short goes on there.
+        Everything else as in `scan`.
+
+    Raises:
+        BudgetError: no or several targets, or one that cannot be reached (names the nearest that can). Else as `scan`.
+    """
+    if method != "greedy":
+        raise BudgetError(f'method="{method}" is not known; there is "greedy".')
+    if keep is None and max_drop is None and drop is None and params is None:
+        keep = 0.98
+    budget = Budget(keep, max_drop, drop, params)
+    found = prepare(
+        model, data, at, metrics, score,
+        inputs=inputs, family=family, batch_size=batch_size, limit=limit, seed=seed, confidence=confidence,
+    )  # fmt: skip
+    ledger, path = found.ledger, Path(to) if to is not None else None
+    with board(progress) as bars:
+        ledger.open(list(found.plans), bars, to=path, resume=resume, overwrite=overwrite, name=name, command=command)
+        try:
+            metric, info = next(iter(ledger.result.header.metrics.items()))
+            search = Search(model, found.plans, metric, info, budget, ledger.measure)
+            with bars.bar("prune") as bar:
+                steps, chosen, ended = search.steps(bar)
+        finally:
+            ledger.result.close()
+        front = _front(ledger.anatomy, ledger.result, steps, chosen, _goal(budget, metric, info), ended)
+        plan = steps[chosen].plan
+        smaller = remove(copy.deepcopy(model), plan, inputs=ledger.anatomy.batch, family=family)
+    return Pruned(smaller, plan, front, ledger.result)
+
+
+def _goal(budget: Budget, metric: str, info: MetricInfo) -> str:
+    return budget.words(metric, info.higher_is_better)
+
+
+def _front(anatomy: Anatomy, scan: ScanResult, steps: list[Step], chosen: int, goal: str, ended: str) -> Front:
+    latencies = _latencies(anatomy, [step.plan for step in steps])
+    points = [_point(anatomy, scan, step, seconds) for step, seconds in zip(steps, latencies, strict=True)]
+    order = steps[chosen].gone
+    why = [
+        f'"{path}" went {_ordinal(number)}: of the layers left, its absence cost least.'
+        for number, path in enumerate(order)
+    ]
+    return Front(scan.header, tuple(points), chosen, goal, (*why, f"It stopped there because {ended}"))
+
+
+def _point(anatomy: Anatomy, scan: ScanResult, step: Step, seconds: float) -> Point:
+    infos = scan.header.metrics
+    scores = {name: PointScore(info.full, info.full, 0.0) for name, info in infos.items()}
+    for name, row in step.rows.items():
+        scores[name] = PointScore(row.full, row.edited, row.effect, row.low, row.high)
+    first = next(iter(infos))
+    info, edited = infos[first], scores[first].edited
+    kept = keeps(info.full, edited, info.higher_is_better, name=first) if info.full > 0 else None
+    plain = all(edit.op == "identity" and not edit.options for edit in step.plan)
+    left = parameters_left(anatomy.model, step.gone)
+    return Point(step.plan.places, scores, left, kept, seconds, None if plain else step.plan.to_json())
+
+
+def _latencies(anatomy: Anatomy, plans: list[Plan]) -> list[float]:
+    """Median seconds of a pass over the first batch under each plan, timed in turn so that a slow moment hits all."""
+    seconds: list[list[float]] = [[] for _ in plans]
+    model = anatomy.model
+    for _ in range(_PASSES + 1):
+        for plan, taken in zip(plans, seconds, strict=True):
+            with install(anatomy, plan, check=False, decoding=False), anatomy.family.quiet(model), traceless(model):
+                began = time.perf_counter()
+                anatomy.batch.call(model)
+                taken.append(time.perf_counter() - began)
+    return [float(np.median(taken[1:])) for taken in seconds]
+
+
+def _ordinal(number: int) -> str:
+    words = ("first", "second", "third", "fourth", "fifth")
+    return words[number] if number < len(words) else f"as number {number + 1}"

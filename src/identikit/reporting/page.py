@@ -1,0 +1,219 @@
+"""Results as plain strings and numbers: what every painter shows, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from identikit.places import natural_key
+from identikit.reporting import numbers
+from identikit.results import Cost, Front, Header, Point, Row, ScanResult
+
+_OUTLIER = 10.0  # times the usual cost
+HIGHER = {True: "higher is better", False: "lower is better"}
+
+
+@dataclass(frozen=True)
+class CostLine:
+    """One layer: what its absence costs (positive is worse), and what it weighs. Texts for people, numbers for bars."""
+
+    place: str
+    kind: str
+    cost: str
+    error: str
+    interval: str
+    parameters: str
+    part: str
+    time: str
+    value: float
+    low: float | None
+    high: float | None
+    cheapest: bool
+    tie: bool
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """The lines of one metric in order of depth; what was measured, and what its error bars are.
+
+    `reach` is the cost at which drawn bars end: one layer that costs a hundred times the usual is cut off there, so
+    that the others can be told apart.
+    """
+
+    metric: str
+    said: str
+    bars: str
+    reach: float
+    lines: tuple[CostLine, ...]
+
+
+@dataclass(frozen=True)
+class PointLine:
+    """One model on the curve of a prune."""
+
+    dropped: int
+    places: str
+    kept: str
+    score: str
+    error: str
+    parameters: str
+    latency: str
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Change:
+    """One line of the comparison of the full and the chosen model."""
+
+    what: str
+    before: str
+    after: str
+    said: str
+
+
+def costs(result: ScanResult, metric: str | None = None) -> CostTable:
+    """The costs by one metric; the scan's first where none is named."""
+    name = metric or result.metric
+    rows = sorted(result.of(name), key=_by_depth(result.header))
+    found = [result.cost(row) for row in rows]
+    cheapest = min((cost.value for cost in found), default=0.0)
+    decimals = numbers.decimals_of([cost.value for cost in found], [_half(cost) for cost in found])
+    first = next((number for number, cost in enumerate(found) if cost.value == cheapest), None)
+    lines = [
+        _line(result.header, row, cost, decimals, cheapest=number == first and len(rows) > 1)
+        for number, (row, cost) in enumerate(zip(rows, found, strict=True))
+    ]
+    return CostTable(
+        metric=numbers.clean(name),
+        said=measured(result.header, name, rows),
+        bars=error_bars(result.header, name),
+        reach=_reach(found),
+        lines=tuple(lines),
+    )
+
+
+def measured(header: Header, metric: str, rows: Sequence[Row] = ()) -> str:
+    """What was measured on what: one line."""
+    info = header.metrics[metric]
+    examples = rows[0].examples if rows else header.data.examples
+    said = f"{numbers.clean(metric)} {numbers.score(info.full)} for the full model ({HIGHER[info.higher_is_better]}), "
+    return said + f"{numbers.plural(examples, 'example')} of {numbers.clean(header.data.name or 'the data')}"
+
+
+def error_bars(header: Header, metric: str) -> str:
+    """What the error bars are; empty where there are none."""
+    info = header.metrics[metric]
+    confidence = numbers.fixed(100 * info.confidence, 1).removesuffix(".0")
+    ways = {"paired": "of the paired differences", "bootstrap": "by bootstrap"}
+    return f"± is half the {confidence} % interval {ways[info.interval]}" if info.interval in ways else ""
+
+
+def model_line(header: Header) -> str:
+    """The model's name, class and size."""
+    name, kind = numbers.clean(header.name), numbers.clean(header.model)
+    shown = f"{name} ({kind})" if name and name != kind else kind
+    return f"{shown}, {numbers.count(header.total_parameters)} parameters" if header.total_parameters else shown
+
+
+def curve(front: Front) -> tuple[PointLine, ...]:
+    """The points of a prune, the full model first."""
+    name = front.metric
+    scores = [point.scores[name] for point in front.points]
+    errors = [0.0 if score.low is None or score.high is None else (score.high - score.low) / 2 for score in scores]
+    decimals = numbers.decimals_of([score.edited for score in scores], errors)
+    return tuple(
+        PointLine(
+            dropped=point.dropped,
+            places=_places(point.places, point.plan) or "nothing",
+            kept="" if point.kept is None else numbers.percent(point.kept),
+            score=numbers.fixed(score.edited, decimals),
+            error=f"± {numbers.fixed(error, decimals)}" if error else "",
+            parameters=numbers.count(point.parameters),
+            latency="" if point.latency is None else numbers.seconds(point.latency),
+            chosen=number == front.chosen,
+        )
+        for number, (point, score, error) in enumerate(zip(front.points, scores, errors, strict=True))
+    )
+
+
+def changes(front: Front) -> tuple[Change, ...]:
+    """The full and the chosen model side by side: scores, parameters, size, latency."""
+    full, chosen = front.full, front.choice
+    lines = [Change("layers dropped", "0", str(chosen.dropped), _places(chosen.places, chosen.plan))]
+    for name, score in chosen.scores.items():
+        kept = f"{numbers.percent(chosen.kept)} kept" if name == front.metric and chosen.kept is not None else ""
+        decimals = max(numbers.decimals_of([value], []) for value in (score.full, score.edited)) + 1
+        before, after = (numbers.fixed(value, min(decimals, 6)) for value in (score.full, score.edited))
+        lines.append(Change(numbers.clean(name), before, after, kept))
+    lines.append(_size("parameters", full.parameters, chosen.parameters, numbers.count))
+    if front.size_before is not None and front.size_after is not None:
+        lines.append(_size("size on disk", front.size_before, front.size_after, numbers.size))
+    if full.latency is not None and chosen.latency is not None:
+        lines.append(_speed(full, chosen))
+    return tuple(lines)
+
+
+def _size(what: str, before: int, after: int, written: Callable[[float], str]) -> Change:
+    return Change(what, written(before), written(after), numbers.change(before, after))
+
+
+def _speed(full: Point, chosen: Point) -> Change:
+    before, after = full.latency or 0.0, chosen.latency or 0.0
+    ratio = before / after if after else 0.0
+    said = f"{numbers.fixed(ratio, 2)} times as fast" if ratio else ""
+    return Change("latency of a pass", numbers.seconds(before), numbers.seconds(after), said)
+
+
+def _line(header: Header, row: Row, cost: Cost, decimals: int, *, cheapest: bool) -> CostLine:
+    sites = [header.sites[place] for place in row.places if place in header.sites]
+    decimals = numbers.decimals_here(cost.value, _half(cost), decimals)
+    known = bool(sites) and len(sites) == len(row.places)
+    parameters = sum(site.parameters for site in sites)
+    shares = [site.share for site in sites if site.share is not None]
+    bounds = None if cost.low is None or cost.high is None else (cost.low, cost.high)
+    total = header.total_parameters
+    return CostLine(
+        place=_places(row.places, row.plan),
+        kind=numbers.clean(" + ".join(dict.fromkeys(site.kind for site in sites))),
+        cost=numbers.fixed(cost.value, decimals, sign=True),
+        error=f"± {numbers.fixed(_half(cost), decimals)}" if bounds else "",
+        interval=" to ".join(numbers.fixed(bound, decimals, sign=True) for bound in bounds) if bounds else "",
+        parameters=numbers.count(parameters) if known else "",
+        part=numbers.percent(parameters / total) if known and total else "",
+        time=numbers.percent(sum(shares)) if known and len(shares) == len(sites) else "",
+        value=cost.value,
+        low=cost.low,
+        high=cost.high,
+        cheapest=cheapest,
+        tie=bool(cost.tie),
+    )
+
+
+def _places(places: Sequence[str], plan: dict[str, Any] | None) -> str:
+    """The places, and what was done there where it is not the plain identity."""
+    edits = plan.get("edits") if plan else None
+    ops = sorted({str(edit["op"]) for edit in edits}) if isinstance(edits, list) else []
+    said = f" ({', '.join(ops)})" if ops and ops != ["identity"] else ""
+    return numbers.grouped(places) + said
+
+
+def _reach(found: Sequence[Cost]) -> float:
+    sizes = sorted(abs(cost.value) for cost in found)
+    usual = sizes[len(sizes) // 2] if sizes else 0.0
+    return max((size for size in sizes if size <= _OUTLIER * usual), default=0.0) or max(sizes, default=0.0) or 1.0
+
+
+def _half(cost: Cost) -> float:
+    return 0.0 if cost.low is None or cost.high is None else (cost.high - cost.low) / 2
+
+
+def _by_depth(header: Header) -> Callable[[Row], Any]:
+    """Order of a forward pass where the header lists the sites, natural order of the paths elsewhere; singles first."""
+    depth = {path: number for number, path in enumerate(header.sites)}
+
+    def key(row: Row) -> tuple[object, ...]:
+        where = [(depth.get(place, len(depth)), natural_key(place)) for place in row.places]
+        return len(row.places), where, row.key[1]
+
+    return key

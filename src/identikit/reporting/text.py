@@ -1,0 +1,236 @@
+"""Tables for the terminal: what a scan found, what can be edited, the curve of a prune. Returned, never printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import Protocol
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from identikit.reporting import glyphs, numbers, page
+from identikit.results import Front, ScanResult
+
+_WIDEST = 110  # wider tables are harder to read across
+_REPR_WIDTH = 100
+_LEAST_BAR = 6
+
+
+class SiteLike(Protocol):
+    """What a table of sites shows of one."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def verdict(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Something to print that is laid out for the width, and the signs, of the terminal that prints it."""
+
+    build: Callable[[int], Group]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = min(options.max_width, _WIDEST) - (2 if options.ascii_only else 0)  # "±" becomes two signs
+        for segment in console.render(self.build(width), options.update(width=width)):
+            text = glyphs.plain(segment.text) if options.ascii_only else segment.text
+            yield Segment(text, segment.style, segment.control)
+
+
+def scan_table(result: ScanResult, metric: str | None = None) -> Fitted:
+    """What each layer's absence costs, in order of depth; a table for each metric where none is named."""
+    names = list(result.header.metrics) if metric is None else [metric]
+    tables = [page.costs(result, name) for name in names]
+
+    def build(width: int) -> Group:
+        parts: list[RenderableType] = [Text(page.model_line(result.header), style="bold", overflow="fold")]
+        for table in tables:
+            drawn = _costs(table, width) if table.lines else Text("no layer measured yet")
+            parts += [Text(table.said, style="dim"), Text(), drawn, *_legend(table), Text()]
+        parts += [Text(f"note: {numbers.clean(note)}", style="dim") for note in result.header.notes]
+        return Group(*parts[:-1] if not result.header.notes else parts)
+
+    return Fitted(build)
+
+
+def _costs(table: page.CostTable, width: int) -> Table:
+    cells = _cost_cells(table.lines)
+    used = [max([len(row[column]) for row in cells], default=0) for column in range(5)]
+    place, kind, room = _room(used, width)
+    drawn = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    drawn.add_column("layer", no_wrap=True)
+    if kind:
+        drawn.add_column("kind", no_wrap=True, style="dim")
+    drawn.add_column("cost of its absence", no_wrap=True)
+    drawn.add_column("", no_wrap=True)
+    drawn.add_column("parameters" if used[3] else "", no_wrap=True, justify="right")
+    drawn.add_column("time" if used[4] else "", no_wrap=True, justify="right")
+    for line, row in zip(table.lines, cells, strict=True):
+        style = "green" if line.cheapest else "dim" if line.tie else ""
+        first = Text(numbers.shorten(row[0], place), style="bold green" if line.cheapest else "")
+        second = [Text(row[1] if len(row[1]) <= kind else row[1][: kind - 1] + "…")] if kind else []
+        cells_right = Text(row[3]), Text(row[4])
+        drawn.add_row(first, *second, Text(row[2], style=style), _bar(line, table.reach, room), *cells_right)
+    return drawn
+
+
+def _cost_cells(lines: Sequence[page.CostLine]) -> list[tuple[str, str, str, str, str]]:
+    """For each line: place, kind, cost with error and signs, parameters with their share, time."""
+    costs = numbers.aligned([line.cost for line in lines])
+    errors = numbers.aligned([line.error.removeprefix("± ") for line in lines])
+    parts = max((len(line.part) for line in lines), default=0)
+    cells = []
+    for line, cost, error in zip(lines, costs, errors, strict=True):
+        signs = " ".join(sign for sign, shown in (("≈", line.tie), ("◂", line.cheapest)) if shown)
+        error = f"± {error}" if line.error else " " * len(f"± {error}")
+        parameters = f"{line.parameters}  {line.part.rjust(parts)}" if parts else line.parameters
+        cells.append((line.place, line.kind, f"{cost} {error} {signs}".rstrip(), parameters, line.time))
+    return cells
+
+
+def _room(used: list[int], width: int) -> tuple[int, int, int]:
+    """How wide the place, the kind (0: left out) and the bar may be, in a table of `width`.
+
+    Where it is too narrow the bar gives way first, then the layer's class, last the front of its name.
+    """
+    fixed = max(used[2], 19) + (max(used[3], 10) if used[3] else 0) + (max(used[4], 4) if used[4] else 0)
+    free = width - fixed - 2 * 5
+    place = min(max(used[0], 5), max(8, free - _LEAST_BAR))
+    kind = min(max(used[1], 4), 18, free - place - _LEAST_BAR - 2) if used[1] else 0
+    if kind < min(used[1], 5):
+        kind = 0
+    gap = 2 if kind else 0
+    return place, kind, max(3, min(24, free - place - kind - gap))
+
+
+def _bar(line: page.CostLine, reach: float, width: int) -> Text:
+    """As long as the cost; a pale one for a layer without which the model is better. One cut off ends in an arrow."""
+    drawn = glyphs.bar(abs(line.value) / reach, width)
+    if line.value < 0:
+        drawn = "░" * max(1, len(drawn))
+    if abs(line.value) > reach:
+        drawn = drawn[:-1] + "→"
+    if line.value < 0:
+        return Text(drawn, style="green")
+    return Text(drawn, style="green" if line.cheapest else "dim" if line.tie else "yellow")
+
+
+def _legend(table: page.CostTable) -> list[Text]:
+    said = []
+    if any(line.cheapest for line in table.lines):
+        said.append("◂ missed least")
+    if any(line.tie for line in table.lines):
+        said.append("≈ the interval includes zero: no difference shown")
+    if any(line.value < 0 for line in table.lines):
+        said.append("░ better without it")
+    lines = [table.bars, "   ".join(said)] if table.lines else []
+    return [Text(), *(Text(line, style="dim") for line in lines if line)] if any(lines) else []
+
+
+def sites_table(sites: Iterable[SiteLike]) -> Fitted:
+    """What can be edited, and why the rest cannot."""
+    found = list(sites)
+
+    def build(width: int) -> Group:
+        drawn = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+        longest = max((len(site.path) for site in found), default=0)
+        for name in ("layer", "kind", "role"):
+            drawn.add_column(name, no_wrap=True)
+        drawn.add_column("parameters", justify="right", no_wrap=True)
+        drawn.add_column("verdict", overflow="fold")
+        for site in found:
+            ok = site.verdict == "ok"
+            path = Text(numbers.shorten(numbers.clean(site.path), min(longest, max(16, width - 50))))
+            kind = numbers.clean(site.kind)
+            kind = kind if len(kind) <= 20 else kind[:19] + "…"
+            verdict = Text(numbers.clean(site.verdict), style="green" if ok else "yellow")
+            drawn.add_row(path, Text(kind, style="dim"), Text(site.role), Text(numbers.count(site.parameters)), verdict)
+        ready = sum(site.verdict == "ok" for site in found)
+        said = f"{numbers.plural(len(found), 'site')}, {ready:,} of them ready to be edited"
+        return Group(drawn, Text(), Text(said, style="dim")) if found else Group(Text("no sites"))
+
+    return Fitted(build)
+
+
+def front_table(front: Front) -> Fitted:
+    """The curve of a prune: what was dropped, what was kept of the score, parameters and latency."""
+    lines = page.curve(front)
+
+    def build(width: int) -> Group:
+        drawn = _curve(front, lines, width)
+        goal = [Text(f"goal: {numbers.clean(front.goal)}", style="bold")] if front.goal else []
+        said = [Text(numbers.clean(sentence)) for sentence in front.why]
+        legend = Text(
+            "   ".join(["◂ chosen", *filter(None, [page.error_bars(front.header, front.metric)])]), style="dim"
+        )
+        return Group(*goal, drawn, Text(), legend, *said)
+
+    return Fitted(build)
+
+
+def _curve(front: Front, lines: Sequence[page.PointLine], width: int) -> Table:
+    scores = numbers.aligned([line.score for line in lines])
+    scored = [f"{score} {line.error}".rstrip() for score, line in zip(scores, lines, strict=True)]
+    columns: list[tuple[str, list[str]]] = [
+        ("dropped", [f"{line.dropped}" for line in lines]),
+        ("layers", [line.places for line in lines]),
+        ("kept", [line.kept for line in lines]),
+        (numbers.clean(front.metric)[:20], scored),
+        ("parameters", [line.parameters for line in lines]),
+        ("latency", [line.latency for line in lines]),
+        ("", ["◂" if line.chosen else "" for line in lines]),
+    ]
+    columns = [(head, cells) for head, cells in columns if any(cells)]
+    others = sum(max(len(head), *map(len, cells)) + 2 for head, cells in columns if head != "layers")
+    drawn = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for head, _ in columns:
+        right = head in ("dropped", "kept", "parameters", "latency")
+        drawn.add_column(Text(head), justify="right" if right else "left", no_wrap=head != "layers", overflow="fold")
+    for number, line in enumerate(lines):
+        texts = [numbers.fold(cells[number], max(12, width - others)) for _, cells in columns]
+        drawn.add_row(*map(Text, texts), style="bold green" if line.chosen else "")
+    return drawn
+
+
+def summary_table(front: Front) -> Fitted:
+    """The full and the chosen model side by side: scores, parameters, size on disk, latency."""
+
+    def build(width: int) -> Group:
+        drawn = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+        drawn.add_column("", no_wrap=True)
+        drawn.add_column("before", justify="right", no_wrap=True)
+        drawn.add_column("after", justify="right", no_wrap=True, style="bold")
+        drawn.add_column("", overflow="fold", style="green")
+        for line in page.changes(front):
+            drawn.add_row(*(Text(cell) for cell in (line.what, line.before, line.after, line.said)))
+        return Group(drawn)
+
+    return Fitted(build)
+
+
+def scan_repr(result: ScanResult) -> str:
+    """The table as text without colour."""
+    return as_text(scan_table(result), _REPR_WIDTH)
+
+
+def front_repr(front: Front) -> str:
+    """The table as text without colour."""
+    return as_text(front_table(front), _REPR_WIDTH)
+
+
+def as_text(what: RenderableType, width: int) -> str:
+    """What a terminal of `width` columns without colour would show; lines end where their text does."""
+    file = StringIO()
+    Console(file=file, width=width, color_system=None, force_terminal=False, legacy_windows=False).print(what)
+    return "\n".join(line.rstrip() for line in file.getvalue().rstrip().splitlines())

@@ -1,0 +1,165 @@
+"""What a result is about: the model, the data, the metrics, the sites and the run. Two runs compare by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from identikit.errors import ResultError
+from identikit.results.fields import Fields, check_number, check_text
+
+Interval = Literal["paired", "bootstrap", "none"]
+INTERVALS: tuple[Interval, ...] = ("paired", "bootstrap", "none")
+_NEEDED = ("model", "data", "metrics", "seed", "dtype")
+_FULL_AGREES = 1e-3  # relative: another machine's rounding stays below it, another metric does not
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """The data a result was measured on: what the user called it, its hash, how many examples."""
+
+    name: str
+    fingerprint: str
+    examples: int
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """A metric: its direction, the full model's score, how its interval is made and at which confidence (0 to 1)."""
+
+    higher_is_better: bool
+    full: float
+    interval: Interval = "none"
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        full = self.full.item() if hasattr(self.full, "item") else self.full
+        object.__setattr__(self, "full", check_number(full, "the full model's score"))
+
+
+@dataclass(frozen=True)
+class SiteInfo:
+    """A layer: class, role, parameters, share of the forward's time (0 to 1, or None), verdict ("ok" or why not)."""
+
+    kind: str
+    role: str = "block"
+    parameters: int = 0
+    share: float | None = None
+    verdict: str = "ok"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a result is about.
+
+    model: class name. name: what the user called it. fingerprint: of the structure; weights: a hash of them.
+    sites: path to SiteInfo. versions: library to version. command: the line that made it, where one did.
+    """
+
+    model: str
+    name: str
+    fingerprint: str
+    weights: str
+    data: DataInfo
+    metrics: Mapping[str, MetricInfo]
+    seed: int = 0
+    dtype: str = "float32"
+    device: str = "cpu"
+    sites: Mapping[str, SiteInfo] = field(default_factory=dict)
+    total_parameters: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.metrics:
+            raise ResultError("a result needs at least one metric, such as fidelity.")
+        object.__setattr__(self, "metrics", dict(self.metrics))
+        object.__setattr__(self, "sites", dict(self.sites))
+        object.__setattr__(self, "versions", dict(self.versions))
+        object.__setattr__(self, "notes", tuple(self.notes))
+
+    def differences(self, other: Header) -> list[str]:
+        """What makes `other` another measurement, each as `name: mine, other's`; empty where the rows may be united."""
+        found = []
+        for name in ("model", "fingerprint", "weights", "seed", "dtype"):
+            mine, yours = getattr(self, name), getattr(other, name)
+            if mine != yours:
+                found.append(f"{name}: {mine} and {yours}")
+        if self.data.fingerprint != other.data.fingerprint:
+            found.append(
+                f"data: {self.data.name} ({self.data.fingerprint}) and {other.data.name} ({other.data.fingerprint})"
+            )
+        if set(self.metrics) != set(other.metrics):
+            found.append(f"metrics: {', '.join(self.metrics)} and {', '.join(other.metrics)}")
+            return found
+        for name, mine in self.metrics.items():
+            found.extend(_differences(name, mine, other.metrics[name]))
+        return found
+
+    def united(self, other: Header) -> Header:
+        """This header with the sites, notes and versions of both; for two that show no differences."""
+        notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
+        sites, versions = {**other.sites, **self.sites}, {**other.versions, **self.versions}
+        total = max(self.total_parameters, other.total_parameters)
+        command = self.command if self.command == other.command else ""
+        return replace(self, sites=sites, versions=versions, notes=notes, total_parameters=total, command=command)
+
+    def to_json(self) -> dict[str, Any]:
+        """The header as JSON values, in a fixed order; the file's format and version are not in it."""
+        return asdict(self) | {"notes": list(self.notes)}
+
+    @classmethod
+    def from_json(cls, value: Any, what: str = "this header") -> Header:
+        """Read what `to_json` wrote. Raises ResultError on anything else."""
+        fields = Fields(value, what, known=cls.__dataclass_fields__, needed=_NEEDED)
+        texts = ("model", "name", "fingerprint", "weights", "dtype", "device", "command")
+        versions = fields.object("versions", 1_000)
+        return cls(
+            **{name: fields.text(name) for name in texts},
+            data=_read_data(value["data"], f'{what}, "data"'),
+            metrics={
+                name: _read_metric(item, f'{what}, metric "{name}"')
+                for name, item in fields.object("metrics", 1_000).items()
+            },
+            seed=fields.count("seed"),
+            sites={path: _read_site(item, f'{what}, site "{path}"') for path, item in fields.object("sites").items()},
+            total_parameters=fields.count("total_parameters", 0),
+            versions={name: check_text(item, f'{what}: version of "{name}"') for name, item in versions.items()},
+            notes=fields.texts("notes"),
+        )
+
+
+def _differences(name: str, mine: MetricInfo, yours: MetricInfo) -> list[str]:
+    found = []
+    for key in ("higher_is_better", "interval", "confidence"):
+        if getattr(mine, key) != getattr(yours, key):
+            found.append(f"{key} of {name}: {getattr(mine, key)} and {getattr(yours, key)}")
+    if abs(mine.full - yours.full) > _FULL_AGREES * max(1.0, abs(mine.full)):
+        found.append(f"{name} of the full model: {mine.full:.6g} and {yours.full:.6g}")
+    return found
+
+
+def _read_data(value: Any, what: str) -> DataInfo:
+    fields = Fields(value, what, known=DataInfo.__dataclass_fields__, needed=("fingerprint", "examples"))
+    return DataInfo(fields.text("name"), fields.text("fingerprint"), fields.count("examples"))
+
+
+def _read_metric(value: Any, what: str) -> MetricInfo:
+    fields = Fields(value, what, known=MetricInfo.__dataclass_fields__, needed=MetricInfo.__dataclass_fields__)
+    interval, confidence = fields.text("interval"), fields.number("confidence")
+    if interval not in INTERVALS:
+        raise ResultError(f'{what}: "interval" must be one of {", ".join(INTERVALS)}.')
+    if not 0.0 < confidence < 1.0:
+        raise ResultError(f'{what}: "confidence" must lie between 0 and 1, such as 0.95.')
+    return MetricInfo(fields.flag("higher_is_better"), fields.number("full"), interval, confidence)
+
+
+def _read_site(value: Any, what: str) -> SiteInfo:
+    fields = Fields(value, what, known=SiteInfo.__dataclass_fields__, needed=("kind",))
+    share = fields.maybe("share")
+    if share is not None and not 0.0 <= share <= 1.0:
+        raise ResultError(f'{what}: "share" must lie between 0 and 1, or be null.')
+    texts = fields.text("kind"), fields.text("role", "block")
+    return SiteInfo(*texts, fields.count("parameters", 0), share, fields.text("verdict", "ok"))

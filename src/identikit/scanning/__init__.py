@@ -1,0 +1,1 @@
+"""Measuring what layers are worth: plans judged on data, with error bars, resumable."""

@@ -1,0 +1,75 @@
+"""From a verb's arguments to a ledger: the data opened, the metrics read, the model watched on the first batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from identikit.errors import DataError, MetricError, PlanError, RoleError
+from identikit.families import Family
+from identikit.families.anatomy import anatomy_of
+from identikit.metrics import resolve_all
+from identikit.plan import Plan
+from identikit.scanning.ledger import Ledger
+from identikit.scanning.score import Score
+from identikit.sources.objects import as_data
+from identikit.sources.readings import Data
+from identikit.surgery.carried import live_plans
+from identikit.surgery.choose import plan_for
+
+At = str | Iterable[str] | None
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The layers that a scan or a prune looks at: present path to the plan that takes it out."""
+
+    ledger: Ledger
+    plans: dict[str, Plan]
+    data: Data | None
+
+
+def prepare(
+    model: nn.Module,
+    data: Any,
+    at: At,
+    metrics: Any,
+    score: Any,
+    *,
+    inputs: Any,
+    family: Family | None,
+    batch_size: int | None,
+    limit: int | None,
+    seed: int,
+    confidence: float,
+) -> Candidates:
+    """Open everything and choose the layers. Raises what the parts raise, each in one line."""
+    if live_plans(model):
+        raise PlanError("an edit is still applied to this model. Undo the handle, then measure.")
+    if data is None and score is None:
+        raise DataError("nothing to measure on. Give data, or score=function that takes the whole model.")
+    read = as_data(data, batch_size=batch_size, limit=limit, seed=seed) if data is not None else None
+    resolved = resolve_all(metrics) if read is not None else []
+    if not 0 < confidence < 1:
+        raise MetricError(f"confidence={confidence:g} is no share between 0 and 1, such as 0.95.")
+    example = next(iter(read)) if read is not None and inputs is None else inputs
+    anatomy = anatomy_of(model, example, family)
+    paths = _paths(anatomy, at)
+    plans = {path: plan_for(anatomy, [path]) for path in paths}
+    evaluator = Score(score) if score is not None else None
+    ledger = Ledger(anatomy, read, resolved, evaluator, seed=seed, confidence=confidence)
+    return Candidates(ledger, plans, read)
+
+
+def _paths(anatomy: Any, at: At) -> list[str]:
+    if at is None:
+        blocks: list[str] = anatomy.blocks()
+        if not blocks:
+            name = type(anatomy.model).__name__
+            raise RoleError(f"no stack of whole blocks was found in {name}. Name the layers: at=... (--at).")
+        return blocks
+    places = [at] if isinstance(at, str) else list(at)
+    return list(dict.fromkeys(path for place in places for path in anatomy.resolve(place)))

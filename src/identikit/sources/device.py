@@ -1,0 +1,44 @@
+"""The words of --device and --dtype, read."""
+
+from __future__ import annotations
+
+import torch
+
+from identikit.errors import ModelError, did_you_mean
+
+DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float64": torch.float64,
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+}
+
+
+def read_device(device: str | torch.device) -> torch.device:
+    """The device meant; "auto" is CUDA where there is one, else the CPU. ModelError for one that is not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        meant = torch.device(device)
+    except RuntimeError as error:
+        raise ModelError(f'unknown device "{device}". Use auto, cpu, cuda or cuda:0.') from error
+    if meant.type == "cuda" and (meant.index or 0) >= torch.cuda.device_count():
+        found = f"{torch.cuda.device_count()} CUDA devices" if torch.cuda.is_available() else "no CUDA device"
+        raise ModelError(f'device "{device}" is not there: this PyTorch sees {found}. Use --device cpu.')
+    if meant.type == "mps" and not torch.backends.mps.is_available():
+        raise ModelError(f'device "{device}" is not there: this PyTorch sees no Metal device. Use --device cpu.')
+    return meant
+
+
+def read_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
+    """The dtype meant; None ("auto") keeps the checkpoint's. Raises ModelError for an unknown word."""
+    if dtype is None or dtype == "auto" or isinstance(dtype, torch.dtype):
+        return None if dtype == "auto" else dtype  # type: ignore[return-value]  # "auto" is the only str left
+    if dtype not in DTYPES:
+        raise ModelError(
+            f'unknown dtype "{dtype}".{did_you_mean(dtype, DTYPES)} Use auto, float32, bfloat16 or float16.'
+        )
+    return DTYPES[dtype]

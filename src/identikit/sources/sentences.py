@@ -1,0 +1,117 @@
+"""Open a sentence-transformers folder."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from identikit.errors import ModelError, needs_extra
+from identikit.families.transformers_quiet import silenced
+from identikit.sources.checkpoint import loading_errors, refuse_missing
+from identikit.sources.encode import SentenceEncoder
+from identikit.sources.folder import WEIGHTS, check_folder, has_any
+from identikit.sources.opened import Opened
+
+
+def open_sentences(
+    folder: Path, name: str, *, device: torch.device, dtype: torch.dtype | None, trust_remote_code: bool
+) -> Opened:
+    """The SentenceTransformer in `folder`. Raises ModelError where it does not load whole."""
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise needs_extra("sentence-transformers", "hf", f'opening "{name}"') from error
+    _check(folder, trust_remote_code)
+    with silenced(), _hushed("sentence_transformers"), loading_errors(name):
+        model: Any = SentenceTransformer(
+            str(folder),
+            device=str(device),
+            trust_remote_code=trust_remote_code,
+            local_files_only=True,
+            model_kwargs={"dtype": dtype or "auto", "ignore_mismatched_sizes": True},
+        )
+        _refuse_random(model, folder, name)
+    if dtype is not None:
+        model.to(dtype)
+    return Opened(
+        model=model.eval(),
+        name=name,
+        task="embedding",
+        folder=folder,
+        encode=SentenceEncoder(model),
+        tokenizer=model.tokenizer,
+        longest=model.max_seq_length,
+    )
+
+
+def _check(folder: Path, trust_remote_code: bool) -> None:
+    """Raise ModelError, in one line, for weights that are absent or code that would come from the checkpoint."""
+    for path, kind in _parts(folder):
+        if not kind.startswith("sentence_transformers.") and not trust_remote_code:
+            raise ModelError(
+                f'"{folder}" brings its own code ({kind}), which opening it would run. '
+                "If you trust it, add --trust-remote-code."
+            )
+        if kind.endswith(".Transformer"):
+            check_folder(folder / path)
+
+
+def _refuse_random(model: Any, folder: Path, name: str) -> None:
+    """Raise ModelError where a weight of the transformer is not in the checkpoint.
+
+    The library draws such weights at random and says so in the log alone. Where the names in the file do not show
+    that all are there, the checkpoint is loaded a second time, for the list of what is missing.
+    """
+    from transformers import PreTrainedModel
+
+    listed: Any = list(model)
+    for part, (path, _) in zip(listed, _parts(folder), strict=False):
+        inner: Any = next((module for module in part.modules() if isinstance(module, PreTrainedModel)), None)
+        if inner is None or not has_any(folder / path, WEIGHTS) or _all_there(inner, folder / path):
+            continue
+        options = {"output_loading_info": True, "local_files_only": True, "ignore_mismatched_sizes": True}
+        _, info = type(inner).from_pretrained(str(folder / path), config=copy.deepcopy(inner.config), **options)
+        refuse_missing(name, type(inner).__name__, info)
+
+
+def _all_there(inner: nn.Module, folder: Path) -> bool:
+    """Whether each parameter stands in model.safetensors under its own name and in its own shape."""
+    from safetensors import safe_open
+
+    if not (folder / "model.safetensors").is_file():
+        return False
+    with safe_open(folder / "model.safetensors", framework="pt") as file:
+        names = set(file.keys())
+        return all(
+            name in names and list(value.shape) == file.get_slice(name).get_shape()
+            for name, value in inner.named_parameters()
+        )
+
+
+def _parts(folder: Path) -> list[tuple[str, str]]:
+    """The folder and the class of each part of the model, in order."""
+    try:
+        listed = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        return [(str(part["path"]), str(part["type"])) for part in listed]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f'"{folder / "modules.json"}" is damaged ({error}). Copy it again.') from error
+
+
+@contextmanager
+def _hushed(library: str) -> Iterator[None]:
+    """No log line below an error from `library`, for the time of the block."""
+    logger = logging.getLogger(library)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,1 @@
+"""How a model is built, read from one watched forward pass: calls, streams, roles, places."""

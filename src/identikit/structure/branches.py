@@ -1,0 +1,150 @@
+"""Branches by cancellation, gates by ones and twos: roles proved inside the modules around a layer.
+
+y is a branch of the stream s where only their sum counts: block(s + d, y - d) equals block(s, y) while
+block(s + d, y) does not, everything that y does not reach frozen at its record. s is what enters the block, or what
+an earlier layer returned and y was computed from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from identikit.structure.noise import close, noise_for, same, shifted, tensors
+from identikit.structure.replay import NOT_PROVED, Key, Recording
+from identikit.structure.trees import rebuilt
+from identikit.structure.watch import Call, Location, Watched
+
+_TOLERANCE = {torch.float64: 1e-6, torch.float32: 3e-6}  # relative to the largest value
+_DIFFERS = 1e-3
+_LARGEST = 1_000_000_000  # bytes of weights that are copied for a proof
+_HIGHEST = 4  # in how many modules, from the nearest outwards, an addition is looked for
+
+
+def role_within_parents(watched: Watched, call: Call) -> str | None:
+    """ "branch", "gate" or None: looked for in the calls around `call` that work on what it returned."""
+    for parent in _workers(watched, call)[:_HIGHEST]:
+        if not _small(parent):
+            return None
+        try:
+            role = _role_within(watched, call, parent)
+        except NOT_PROVED:  # the copy takes another way than the block did
+            return None
+        if role is not None:
+            return role
+    return None
+
+
+def _workers(watched: Watched, call: Call) -> list[Call]:
+    """The calls around `call` in which an operation reads its output, the nearest first: there it is added, if at all.
+
+    An operation inside a module without weights (an addition written as a module) counts for the call around that.
+    """
+    around: list[Call] = []
+    parent = call.parent
+    while parent is not None:
+        around.append(parent)
+        parent = parent.parent
+    found: set[int] = set()
+    for _, output in call.tensors_out():
+        for read in watched.readers(output, call):
+            caller = read.caller if read.tick > call.end else None
+            while caller is not None and caller not in around and not any(True for _ in caller.module.parameters()):
+                caller = caller.parent
+            if caller is not None and caller in around:
+                found.add(caller.number)
+    return [each for each in around if each.number in found]
+
+
+def _small(parent: Call) -> bool:
+    return sum(p.numel() * p.element_size() for p in parent.module.parameters()) <= _LARGEST and parent.replayable
+
+
+def _role_within(watched: Watched, call: Call, parent: Call) -> str | None:
+    recording = Recording(parent)
+    key = recording.key_of(call, parent, watched.calls)
+    record = recording.seen[key]
+    y = next((leaf for leaf in tensors(record.output) if leaf.is_floating_point()), None)
+    if y is None:
+        return None
+    reached = recording.downstream(key)
+    # Frozen: y itself, and all that it does not reach; the modules around it stay live.
+    frozen = {each: seen.output for each, seen in recording.seen.items() if each not in reached}
+    frozen = {each: output for each, output in frozen.items() if key not in recording.seen[each].inside}
+    if not same(recording.run(frozen), recording.output):
+        return None
+    streams: list[Location | Key] = [place for place, value in recording.entries() if value.shape == y.shape]
+    streams += [each for each in frozen if each not in record.inside and _fits(recording, each, key, y)]
+    if any(_cancels(recording, frozen, key, y, stream) for stream in streams):
+        return "branch"
+    return "gate" if _gates(recording, frozen, key, y) else None
+
+
+def _fits(recording: Recording, each: Key, key: Key, y: torch.Tensor) -> bool:
+    """An earlier layer's output of y's shape, not inside another call, from which y is computed."""
+    seen = recording.seen[each]
+    nested = any(each in other.inside for other in recording.seen.values())
+    if nested or not isinstance(seen.output, torch.Tensor) or seen.output.shape != y.shape:
+        return False
+    return seen.ended < recording.seen[key].ended and key in recording.downstream(each)
+
+
+def _cancels(
+    recording: Recording, frozen: dict[Key, Any], key: Key, y: torch.Tensor, stream: Location | Key
+) -> bool:
+    """Whether y - d makes up for s + d, which alone would change the output."""
+    if isinstance(stream, Location):
+        entered = dict(recording.entries())[stream]
+        d = noise_for(_larger(entered, y), 2.0)
+        entry, moved = (stream, entered + d), frozen
+    else:
+        d = noise_for(_larger(frozen[stream], y), 2.0)
+        entry, moved = None, {**frozen, stream: frozen[stream] + d}
+    cancelled = recording.run({**moved, key: shifted(frozen[key], -d)}, entry)
+    if not close(cancelled, recording.output, _TOLERANCE[recording.dtype]):
+        return False
+    return not close(recording.run(moved, entry), recording.output, _DIFFERS)
+
+
+def _gates(recording: Recording, frozen: dict[Key, Any], key: Key, y: torch.Tensor) -> bool:
+    """Whether y multiplies: with ones in its place some operation gives an earlier tensor, with twos twice that one.
+
+    Only where y is broadcast: the two factors of a product of equals are alike, so neither is the gate.
+    """
+
+    def filled(value: float) -> list[torch.Tensor]:
+        fill = rebuilt(frozen[key], lambda _, leaf: torch.full_like(leaf, value))
+        with _Results() as results:
+            recording.run({**frozen, key: fill})
+        return [result for result in results.found if result.shape != y.shape]
+
+    earlier = [value for _, value in recording.entries()]
+    earlier += [leaf for each, output in frozen.items() if each != key for leaf in tensors(output)]
+    for one, two in zip(filled(1.0), filled(2.0), strict=True):
+        if any(_equal(one, value) for value in earlier) and torch.equal(two, 2 * one) and bool(one.any()):
+            return True
+    return False
+
+
+class _Results(TorchDispatchMode):
+    """Every product that is computed inside."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.found: list[torch.Tensor] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func._schema.name in ("aten::mul", "aten::mul_"):
+            self.found.append(result.clone())
+        return result
+
+
+def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other)
+
+
+def _larger(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return one if float(one.std()) >= float(other.std()) else other

@@ -1,0 +1,60 @@
+"""Nested arguments and outputs: tuples, lists, dicts, ModelOutputs and dataclasses, walked and rebuilt."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+Path = tuple[str | int, ...]
+
+
+def children(tree: Any) -> list[tuple[str | int, Any]] | None:
+    """What lies directly inside `tree`, each with its key; None for a leaf."""
+    if isinstance(tree, Mapping):
+        return list(tree.items())
+    if isinstance(tree, (tuple, list)):
+        return list(enumerate(tree))
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        return [(field.name, getattr(tree, field.name)) for field in dataclasses.fields(tree) if field.init]
+    return None
+
+
+def leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every leaf with the path that leads to it, in order."""
+    inner = children(tree)
+    if inner is None:
+        yield path, tree
+        return
+    for key, value in inner:
+        yield from leaves(value, (*path, key))
+
+
+def rebuilt(tree: Any, function: Callable[[Path, Any], Any], path: Path = ()) -> Any:
+    """A new tree of the same types with every leaf replaced by `function(path, leaf)`."""
+    inner = children(tree)
+    if inner is None:
+        return function(path, tree)
+    values: dict[Any, Any] = {key: rebuilt(value, function, (*path, key)) for key, value in inner}
+    if isinstance(tree, Mapping):
+        # A ModelOutput is a dict whose constructor takes its keys by name; other mappings take a dict.
+        return type(tree)(**values) if dataclasses.is_dataclass(tree) else _mapping(tree, values)
+    if isinstance(tree, (tuple, list)):
+        items = list(values.values())
+        return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
+    return dataclasses.replace(tree, **values)
+
+
+def at(tree: Any, path: Path) -> Any:
+    """The leaf that `path` leads to. Raises KeyError, IndexError or AttributeError where there is none."""
+    key: Any
+    for key in path:
+        tree = tree[key] if isinstance(tree, (Mapping, tuple, list)) else getattr(tree, key)
+    return tree
+
+
+def _mapping(tree: Any, values: dict[Any, Any]) -> Any:
+    try:
+        return type(tree)(values)
+    except TypeError:  # a mapping with a constructor of its own, such as a defaultdict
+        return values

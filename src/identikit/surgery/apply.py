@@ -1,0 +1,59 @@
+"""`bypass`, `only`, `apply`: layers out of action until the handle is undone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from identikit.errors import RoleError
+from identikit.families.anatomy import anatomy_of
+from identikit.families.plain import Family
+from identikit.plan import Plan
+from identikit.structure.stacks import members
+from identikit.surgery.check import checked
+from identikit.surgery.choose import plan_for
+from identikit.surgery.handle import Handle
+from identikit.surgery.install import install
+
+__all__ = ["apply", "bypass", "checked", "install", "only"]
+
+
+def bypass(
+    model: nn.Module, *places: str, inputs: Any = None, family: Family | None = None, as_: str | None = None
+) -> Handle:
+    """Put layers out of action: a block hands its input on, a branch gives zero, a gate gives one.
+
+    Use it as a context manager, or call `.undo()`. The model's keys, types and attributes stay.
+
+    Args:
+        model: the model; edited until the handle is undone.
+        places: "encoder.layer.2", "encoder.layer.[4:6]", "model.layers.*.mlp"; several unite.
+        inputs: one example of what forward takes (tensor, tuple or dict); the family's own where None.
+        as_: "identity", "zero" or "one" where identikit does not prove a layer's role and you know it.
+
+    Raises:
+        PlaceError: no such layer. NotReachedError: the forward pass never runs it. RoleError: its role is not proved.
+        InputsError: no example is known. The model is as it was after any of them.
+    """
+    anatomy = anatomy_of(model, inputs, family)
+    return install(anatomy, plan_for(anatomy, places, as_))
+
+
+def only(model: nn.Module, *places: str, inputs: Any = None, family: Family | None = None) -> Handle:
+    """Keep the layers at `places`; the rest of their stacks is the identity. Raises as `bypass` does."""
+    anatomy = anatomy_of(model, inputs, family)
+    kept = {path for place in places for path in anatomy.resolve(place)}
+    others: list[str] = []
+    for stack in {path.rpartition(".")[0] for path in kept}:
+        children = members(anatomy.model.get_submodule(stack))
+        if not children:
+            raise RoleError(f'"{stack}" is no stack of numbered layers, so there is no rest to put out of action.')
+        here = [f"{stack}.{name}" if stack else name for name in children]
+        others += [path for place in here for path in anatomy.resolve(place) if path not in kept]
+    return install(anatomy, plan_for(anatomy, others))
+
+
+def apply(model: nn.Module, plan: Plan, *, inputs: Any = None, family: Family | None = None) -> Handle:
+    """Apply `plan` until the handle is undone. Raises PlanError for another model's plan, else as `bypass` does."""
+    return install(anatomy_of(model, inputs, family), plan)

@@ -1,0 +1,156 @@
+"""What an edited layer does instead of its forward: hand the stream on, or give zeros or ones.
+
+Plain picklable objects that hold no tensor, and do as little as a call can: `torch.compile` traces through them without
+a guard that changes from call to call. Each knows its own `copying` form, for models that write into the stream.
+"""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from identikit.structure.streams import Flow
+from identikit.structure.trees import Path, at, rebuilt
+from identikit.structure.watch import Location
+
+_FILL = {"identity": None, "zero": 0.0, "one": 1.0}
+
+
+class EditedForward(ABC):
+    """The forward of an edited layer."""
+
+    @abstractmethod
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the layer returns while it is edited."""
+
+    def copying(self) -> EditedForward:
+        """The same, handing out copies of the stream instead of the stream itself."""
+        return self
+
+
+class Taken:
+    """The tensor at `place` of a call's arguments; filled with `fill` where one is given, a copy where asked.
+
+    `through` marks what the layer only hands through: None where a call leaves it out.
+    """
+
+    def __init__(
+        self, place: Location, fill: float | None = None, *, copy: bool = False, through: bool = False
+    ) -> None:
+        self.place = place
+        self.fill = fill
+        self.copy = copy
+        self.through = through
+
+    def of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        place = self.place
+        if place.position is not None and place.position < len(args):
+            value = args[place.position]
+        else:
+            value = kwargs.get(place.name) if self.through else kwargs[place.name]
+        if place.path and value is not None:
+            value = at(value, place.path)
+        if self.fill is not None:
+            return torch.full_like(value, self.fill)
+        return value.clone() if self.copy else value
+
+    def copying(self) -> Taken:
+        copied = self.fill is None and not self.through
+        return Taken(self.place, self.fill, copy=copied, through=self.through)
+
+
+class HandOn(EditedForward):
+    """Returns the stream: the forward of a bypassed layer whose output is one tensor."""
+
+    def __init__(self, taken: Taken) -> None:
+        self.taken = taken
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.taken.of(args, kwargs)
+
+    def copying(self) -> EditedForward:
+        return HandOn(self.taken.copying())
+
+
+class HandOnFirst(EditedForward):
+    """HandOn for the most common layer: the stream is the first argument, by position or by name."""
+
+    def __init__(self, taken: Taken) -> None:
+        self.taken = taken
+        self.name = taken.place.name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return args[0] if args else kwargs[self.name]
+
+    def copying(self) -> EditedForward:
+        return HandOn(self.taken.copying())
+
+
+class HandOnAs(EditedForward):
+    """Returns a structure like the layer's own (tuple, dict, ModelOutput): streams and inputs in place, else None."""
+
+    def __init__(self, template: Any) -> None:
+        self.template = template
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if type(self.template) is tuple:  # the usual case, kept simple for the compiler
+            return tuple(part.of(args, kwargs) if isinstance(part, Taken) else part for part in self.template)
+        return rebuilt(self.template, lambda _, part: part.of(args, kwargs) if isinstance(part, Taken) else part)
+
+    def copying(self) -> EditedForward:
+        return HandOnAs(rebuilt(self.template, lambda _, part: part.copying() if isinstance(part, Taken) else part))
+
+
+class RunAndFill(EditedForward):
+    """Runs the layer and fills its output: where no input has the output's shape."""
+
+    def __init__(self, run: Callable[..., Any], fill: float) -> None:
+        self.run = run
+        self.fill = fill
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        output = self.run(*args, **kwargs)
+        return rebuilt(output, lambda _, part: torch.full_like(part, self.fill) if _floating(part) else part)
+
+
+class Told(EditedForward):
+    """An edited forward that first tells the model's library of each call."""
+
+    def __init__(self, tell: Callable[[tuple[Any, ...], dict[str, Any]], None], forward: EditedForward) -> None:
+        self.tell = tell
+        self.forward = forward
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.tell(args, kwargs)
+        return self.forward(*args, **kwargs)
+
+    def copying(self) -> EditedForward:
+        return Told(self.tell, self.forward.copying())
+
+
+def forward_for(op: str, module: nn.Module, flow: Flow, output: Any) -> EditedForward:
+    """The forward that does `op` ("identity", "zero", "one") in the place of `module`'s; `output` is a recorded one."""
+    fill = _FILL[op]
+    if fill is not None and flow.needed:
+        # Not the bound method: it would find the edit itself again after the model was pickled.
+        own = functools.partial(type(module).forward, module)
+        return RunAndFill(module.__dict__.get("forward", own), fill)
+    parts: dict[Path, Taken] = {path: Taken(place, fill) for path, place in flow.streams.items()}
+    # An input that is handed through stays; where nothing else is a stream it is what the layer stands for.
+    for path, place in flow.passed.items():
+        parts[path] = Taken(place, through=True) if flow.streams else Taken(place, fill)
+    template = rebuilt(output, lambda path, leaf: parts.get(path, None if isinstance(leaf, torch.Tensor) else leaf))
+    if not isinstance(template, Taken):
+        return HandOnAs(template)
+    if template.place.position == 0 and not template.place.path and template.fill is None:
+        return HandOnFirst(template)
+    return HandOn(template)
+
+
+def _floating(part: Any) -> bool:
+    return isinstance(part, torch.Tensor) and part.is_floating_point()

@@ -1,0 +1,52 @@
+"""Putting a plan onto a model: every edited layer's forward overridden, layers renumbered, the result checked."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from identikit.errors import RoleError
+from identikit.families.anatomy import Anatomy
+from identikit.plan import Edit, Plan
+from identikit.structure.override import Override
+from identikit.surgery.check import checked
+from identikit.surgery.choose import check_plan
+from identikit.surgery.forwards import EditedForward, RunAndFill, Told, forward_for
+from identikit.surgery.handle import Handle
+from identikit.surgery.reach import unreached_expert
+from identikit.surgery.renumber import renumbered_for
+
+
+def install(anatomy: Anatomy, plan: Plan, *, check: bool = True, decoding: bool = True) -> Handle:
+    """Apply `plan` to a model whose anatomy is known.
+
+    `check=False` leaves the checked pass to the caller (a scan's first batch); `decoding=False` allows what would break
+    decoding with a cache, for callers that never use one.
+    """
+    edits = check_plan(anatomy, plan)
+    with ExitStack() as undo:
+        overrides: dict[str, Override[EditedForward]] = {}
+        for edit in edits:
+            override = Override(anatomy.model.get_submodule(edit.at), _forward(anatomy, edit))
+            undo.callback(override.undo)
+            overrides[edit.at] = override
+        renumbered_for(anatomy, edits, undo, decoding=decoding)
+        handle = Handle(anatomy.model, plan, overrides, undo.pop_all())
+    if check:
+        try:
+            handle.output, handle.calls = checked(anatomy, handle, edits, anatomy.run)
+        except BaseException:
+            handle.undo()
+            raise
+    return handle
+
+
+def _forward(anatomy: Anatomy, edit: Edit) -> EditedForward:
+    """What the edited layer does; an expert that did not run does what its called siblings would."""
+    path = edit.at if anatomy.watched.by_path.get(edit.at) else unreached_expert(anatomy, edit.at) or edit.at
+    verdict = anatomy.verdict(path)
+    if verdict.flow is None:
+        raise RoleError(verdict.why)
+    call, layer = anatomy.watched.by_path[path][0], anatomy.model.get_submodule(edit.at)
+    forward = forward_for(edit.op, layer, verdict.flow, call.output)
+    tell = None if isinstance(forward, RunAndFill) else anatomy.family.absence(layer, call)
+    return Told(tell, forward) if tell else forward

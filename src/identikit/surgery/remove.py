@@ -1,0 +1,118 @@
+"""`remove`: layers gone for good. Proposed on the model itself, compared with the bypassed one, put back if unequal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from identikit.errors import PlanError, RoleError
+from identikit.families.anatomy import Anatomy, anatomy_of
+from identikit.families.plain import Family
+from identikit.plan import Edit, Plan
+from identikit.structure.compare import equal
+from identikit.surgery.carried import Carried, carried, carry, first_paths, live_plans, shortened_by
+from identikit.surgery.choose import check_plan, first_fingerprint, plan_for
+from identikit.surgery.forwards import EditedForward, RunAndFill
+from identikit.surgery.install import install
+from identikit.surgery.shorten import in_stack, shortened_equal, stand_in
+
+
+def remove(
+    model: nn.Module, what: Plan | str | Iterable[str], *, inputs: Any = None, family: Family | None = None
+) -> nn.Module:
+    """Take layers out of `model` for good, in place; returns the model.
+
+    Stacks are shortened and renumbered and the configuration is brought in step; a layer whose slot must stay leaves a
+    stand-in without weights. The result is compared with the bypassed model before it is kept. The model carries its
+    plan, in the paths of the model first loaded, for `save`.
+
+    Args:
+        what: a Plan, a place or several places, as in `bypass`.
+
+    Raises:
+        What `bypass` raises, and RoleError where the removed model does not compute what the bypassed one did. The
+        model is as it was after any of them.
+    """
+    anatomy = anatomy_of(model, inputs, family)
+    plan = what if isinstance(what, Plan) else plan_for(anatomy, [what] if isinstance(what, str) else what)
+    return remove_known(anatomy, plan)
+
+
+def remove_known(anatomy: Anatomy, plan: Plan) -> nn.Module:
+    """`remove` for a model whose anatomy is known; afterwards the anatomy speaks of a model that is no more."""
+    model = anatomy.model
+    if live_plans(model):
+        raise PlanError("an edit is still applied to this model. Undo the handle, then remove.")
+    edits = check_plan(anatomy, plan)
+    if not edits:
+        return model
+    with install(anatomy, plan, decoding=False) as handle:
+        expected = handle.output
+        kept = {edit.at: handle.overrides[edit.at].forward for edit in edits}
+    slots = [(edit, kept[anatomy.slots[edit.at]]) for edit in _at_every_slot(model, edits)]
+    _refuse_weights_that_stay(slots)
+    with ExitStack() as undo:
+        carry(model, _taken_out(anatomy, plan, slots, expected, undo))
+        undo.pop_all()
+    return model
+
+
+def _taken_out(
+    anatomy: Anatomy, plan: Plan, slots: list[tuple[Edit, EditedForward]], expected: Any, undo: ExitStack
+) -> Carried:
+    """Take the layers out, by shortening where that computes what is `expected`, else by stand-ins."""
+    model = anatomy.model
+    forwards = {edit.at: forward for edit, forward in slots}
+    whole = [edit for edit, _ in slots if in_stack(model, edit)]
+    history = _history(anatomy, plan, [edit for edit, _ in slots], whole)
+    stand_in(model, [edit for edit, _ in slots if edit not in whole], forwards, undo)
+    if not (whole and shortened_equal(anatomy, whole, expected, undo)):
+        stand_in(model, whole, forwards, undo)
+        before = carried(model)
+        history = replace(history, shortened=before.shortened if before else {})  # every slot is still there
+        _require(anatomy, expected, plan)
+    return history
+
+
+def _at_every_slot(model: nn.Module, edits: list[Edit]) -> list[Edit]:
+    """The edits, repeated for every further slot of the same layer: a layer used twice goes from both places."""
+    wanted = {id(model.get_submodule(edit.at)): edit for edit in edits}
+    slots = model.named_modules(remove_duplicate=False)
+    return [Edit(wanted[id(one)].op, path, wanted[id(one)].options) for path, one in slots if id(one) in wanted]
+
+
+def _refuse_weights_that_stay(slots: list[tuple[Edit, EditedForward]]) -> None:
+    for edit, forward in slots:
+        if isinstance(forward, RunAndFill):
+            raise RoleError(
+                f'"{edit.at}" cannot be removed alone: nothing else tells its output\'s shape. '
+                "Remove the branch around it."
+            )
+
+
+def _history(anatomy: Anatomy, plan: Plan, edits: list[Edit], shortened: list[Edit]) -> Carried:
+    """What the model will carry: the united plan in first paths, the first configuration, which numbers are gone.
+
+    Read before the model is changed: paths are those of the model as it is now.
+    """
+    model, before = anatomy.model, carried(anatomy.model)
+    first = dict(zip([edit.at for edit in edits], first_paths(model, [edit.at for edit in edits]), strict=True))
+    moved = frozenset(Edit(edit.op, first[edit.at], edit.options) for edit in edits)
+    weights = plan.weights if before is None else ""
+    now = Plan(moved, first_fingerprint(model), weights, type(model).__name__)
+    configuration = before.configuration if before else anatomy.family.configuration(model)
+    gone = shortened_by(before, [first[edit.at] for edit in shortened])
+    return Carried(before.plan | now if before else now, configuration, gone)
+
+
+def _require(anatomy: Anatomy, expected: Any, plan: Plan) -> None:
+    """Raise RoleError where the edited model and the bypassed one differ."""
+    if not equal(anatomy.run(), expected):
+        raise RoleError(
+            f"{type(anatomy.model).__name__} without {', '.join(plan.places)} does not compute what it does while they "
+            'are bypassed; it was left as it was. Use ik.bypass, or save the plan (format="plan").'
+        )

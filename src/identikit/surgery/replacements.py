@@ -1,0 +1,35 @@
+"""What stands in a slot whose layer was removed for good: no weights, the same place in the forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+
+class Absent(nn.Module):
+    """The stand-in of a removed layer whose slot must stay: a named child, or one that its parent picks by number.
+
+    Plain attributes of the layer (numbers, texts) stay readable, since parents read them off layers they do not call.
+    """
+
+    def __init__(self, layer: nn.Module, forward: Callable[..., Any]) -> None:
+        super().__init__()
+        self.removed = type(layer).__name__
+        self._forward = forward
+        for name, value in vars(layer).items():
+            if isinstance(value, (str, int, float)) and not name.startswith("_"):
+                vars(self)[name] = value
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self._forward(*args, **kwargs)
+
+    def extra_repr(self) -> str:
+        return f"removed={self.removed}"
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            raise AttributeError(f"this {self.removed} was removed by identikit, and with it .{name}") from None
