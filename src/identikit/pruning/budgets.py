@@ -59,10 +59,10 @@ class Budget:
         """The goal as a person says it."""
         if self.keep is not None:
             if higher:
-                return f"keep at least {self.keep:.4g} of the full model's {metric}"
-            return f"at most {1 - self.keep:.4g} more {metric} than the full model, as a share of it"
+                return f"keep at least {self.keep * 100:.4g} % of the full {metric}"
+            return f"at most {(1 - self.keep) * 100:.4g} % more {metric} than the full model"
         if self.max_drop is not None:
             return f"{metric} at most {self.max_drop:g} {'lower' if higher else 'higher'} than the full model's"
         if self.drop is not None:
             return f"drop {self.drop} layer{'s' if self.drop > 1 else ''}"
-        return f"keep at most {self.params:.4g} of the parameters"
+        return f"at most {(self.params or 0) * 100:.4g} % of the parameters"

@@ -141,4 +141,4 @@ def _plain(axes: Axes, *, lines: Literal["x", "y"]) -> None:
     for label in labels:
         label.set(color=INK, fontsize=9.5)
     for text in (*labels, *axes.get_yticklabels()):
-        text.set_parse_math(True)
+        text.set_parse_math(False)

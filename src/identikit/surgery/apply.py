@@ -24,7 +24,10 @@ def bypass(
 ) -> Handle:
     """Put layers out of action: a block hands its input on, a branch gives zero, a gate gives one.
 
-    Use it as a context manager, or call `.undo()`. The model's keys, types and attributes stay.
+    Use it as a context manager, or call `.undo()`. The model's keys, types and attributes stay, and so do the places
+    in what a transformers model collects: with `output_hidden_states=True` the entry behind a bypassed layer repeats
+    the one in front of it; with `output_attentions=True` (in eager mode) its entry is None. A removed model has no
+    entry for the layer. A model that cannot tell what such a layer returns raises RoleError when it is asked.
 
     Args:
         model: the model; edited until the handle is undone.
