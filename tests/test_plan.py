@@ -154,6 +154,7 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
 
 def test_a_plan_is_read_without_torch(tmp_path: Path) -> None:
     Plan.of(["a"]).write(tmp_path / "plan.json")
-    code = f"import sys; from identikit.plan import Plan; Plan.read({str(tmp_path / 'plan.json')!r}); print('torch' in sys.modules)"
+    read = f"from identikit.plan import Plan; Plan.read({str(tmp_path / 'plan.json')!r})"
+    code = f"import sys; {read}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

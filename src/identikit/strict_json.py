@@ -45,8 +45,7 @@ def parse(text: str, what: str, error: type[IdentikitError]) -> Any:
         return result
 
     try:
-        hooks = {"parse_constant": refuse_constant, "parse_float": finite}
-        return json.loads(text, object_pairs_hook=refuse_twice, **hooks)
+        return json.loads(text, parse_constant=refuse_constant, parse_float=finite, object_pairs_hook=refuse_twice)
     except json.JSONDecodeError as cause:
         raise error(f"{what} is damaged: {cause.msg} at line {cause.lineno}, column {cause.colno}.") from cause
     except RecursionError as cause:

@@ -13,7 +13,7 @@ CONTAINERS = (dict, list, set, OrderedDict)
 
 
 class Snapshot:
-    """What `model` held: attributes by identity, containers by their members, tensors by their values, configurations."""
+    """What `model` held: attributes by identity, containers by their members, tensors and configurations by value."""
 
     def __init__(self, model: nn.Module) -> None:
         self._paths = [(path, id(module), type(module)) for path, module in _modules(model)]
@@ -21,7 +21,8 @@ class Snapshot:
         self._contents = {path: _contents(module) for path, module in _modules(model)}
         self.keys = list(model.state_dict())
         self._tensors = {name: (value, value.detach().clone(), value.dtype) for name, value in _tensors(model)}
-        self._grads = {name: (value.grad, None if value.grad is None else value.grad.clone()) for name, value in _weights(model)}
+        grads = [(name, value.grad) for name, value in _weights(model)]
+        self._grads = {name: (grad, None if grad is None else grad.clone()) for name, grad in grads}
         self._configs = {path: copy.deepcopy(vars(config)) for path, config in _configs(model)}
 
     def changes(self, model: nn.Module) -> list[str]:
@@ -58,7 +59,8 @@ def _weights(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
 
 
 def _configs(model: nn.Module) -> list[tuple[str, Any]]:
-    held = [(f"{path}.{name}", vars(module).get(name)) for path, module in _modules(model) for name in ("config", "generation_config")]
+    names = ("config", "generation_config")
+    held = [(f"{path}.{name}", vars(module).get(name)) for path, module in _modules(model) for name in names]
     return [(path, config) for path, config in held if config is not None]
 
 

@@ -11,9 +11,11 @@ import torch
 from torch import nn
 
 from identikit.errors import RoleError
+from identikit.structure.compare import equal
 from identikit.surgery.apply import bypass
 from identikit.surgery.remove import remove
-from zoo import Case, case
+from laws.snapshot import Snapshot
+from zoo import Case, case, weigh
 
 DECODERS = ("llama", "gpt2", "mamba", "gemma3", "qwen3", "mixtral", "bloom", "t5", "bart", "whisper")
 PROMPT, STEPS = 5, 4
@@ -122,7 +124,7 @@ def _generates(model: nn.Module, entry: Case) -> None:
 
 
 def test_a_t5_with_a_deeper_decoder_than_encoder_cannot_generate_in_transformers_itself() -> None:
-    """Its cache counts the *encoder's* layers; so a T5 that lost encoder layers decodes only with a cache of one's own."""
+    """Its cache counts the *encoder's* layers; a T5 that lost encoder layers decodes only with a cache of one's own."""
     from transformers import T5Config, T5ForConditionalGeneration
 
     size = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_heads": 2, "num_layers": 2, "num_decoder_layers": 3}
@@ -150,9 +152,37 @@ def test_a_bypass_that_no_cache_can_hold_is_refused_and_the_removal_is_not() -> 
     with pytest.raises(RoleError) as refusal:
         bypass(model, *sliding, inputs=entry.inputs(model))
     assert str(refusal.value) == (
-        '"model.layers.0" and "model.layers.2" are all the layers of their kind (layer_types=sliding_attention), and the '
-        "cache's first place is of that kind: with them bypassed, decoding with a cache would break. Use ik.remove, which "
-        "renews the configuration."
+        '"model.layers.0" and "model.layers.2" are all the layers of their kind (layer_types=sliding_attention), '
+        "and the cache's first place is of that kind: with them bypassed, decoding with a cache would break. "
+        "Use ik.remove, which renews the configuration."
     )
     remove(model, sliding, inputs=entry.inputs(model))
     assert off(model, entry) < CLOSE
+
+
+def rwkv() -> nn.Module:
+    """Its first block alone has one more norm, chosen by the block's number."""
+    from transformers import RwkvConfig, RwkvForCausalLM
+
+    size = {"hidden_size": 32, "attention_hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3}
+    return weigh(RwkvForCausalLM(RwkvConfig(vocab_size=64, context_length=32, **size)))
+
+
+def test_numbers_that_mean_more_than_a_place_in_the_cache_are_left_alone_or_refused() -> None:
+    model = rwkv()
+    inputs = {"input_ids": torch.randint(10, 60, (2, 6))}
+    before = Snapshot(model)
+    with pytest.raises(RoleError) as refusal:
+        bypass(model, "rwkv.blocks.0", inputs=inputs)
+    assert str(refusal.value) == (
+        "with rwkv.blocks.0 bypassed the other layers must be renumbered for the cache, but their numbers mean more "
+        "than a place in it ('RwkvBlock' object has no attribute 'pre_ln'). Use ik.remove, which leaves them where that "
+        "is so."
+    )
+    assert before.changes(model) == []
+    with bypass(model, "rwkv.blocks.1", inputs=inputs) as handle:
+        expected = handle.output.logits
+    with torch.no_grad():
+        assert equal(remove(model, "rwkv.blocks.1", inputs=inputs)(**inputs, use_cache=False).logits, expected)
+    remove(model, "rwkv.blocks.0", inputs=inputs)
+    assert [type(block).__name__ for block in model.rwkv.blocks] == ["Absent", "RwkvBlock"]

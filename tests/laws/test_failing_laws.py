@@ -101,7 +101,7 @@ CALLS: list[int] = []
 @pytest.mark.parametrize("left", range(5))
 @pytest.mark.parametrize("verb", ["bypass", "remove"])
 def test_a_forward_that_raises_in_the_middle(left: int, verb: str) -> None:
-    """In the watched pass, in the checked pass, in the comparison: the model's own error comes out, the model is whole."""
+    """In the watched pass, in the checked pass, in the comparison: the error comes out, the model is whole."""
     CALLS.clear()
     stack = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)), Fuse(left), nn.Linear(4, 4))
     passes = {"bypass": 2, "remove": 3}[verb]
@@ -182,7 +182,8 @@ def test_a_layer_that_never_runs() -> None:
 
     model = Early()
     for verb in ("bypass", "remove"):
-        message = unchanged(model, NotReachedError, lambda verb=verb: VERBS[verb](model, "layers.2", inputs=torch.ones(1, 4)))
+        do = VERBS[verb]
+        message = unchanged(model, NotReachedError, lambda do=do: do(model, "layers.2", inputs=torch.ones(1, 4)))
         assert '"layers.2"' in message
 
 

@@ -26,7 +26,7 @@ BRANCHES = {
     "nested": {"down"},
     "resnet": {"bn2"},
 }  # fmt: skip
-# Blocks: what already holds the sum (BLOOM's and BERT's attention), and norms and activations, whose absence is the identity.
+# Blocks: what already holds the sum (BLOOM's and BERT's attention); norms and activations, absent if the identity.
 BLOCKS = {
     "bloom": {"self_attention", "mlp", "mlp.gelu_impl"},
     "bert": {"attention", "attention.output.LayerNorm", "output.LayerNorm", "intermediate.intermediate_act_fn"},

@@ -266,9 +266,7 @@ def test_dense_concatenation_is_refused() -> None:
     assert [site.role for site in found] == ["unproved"] * 3
     with pytest.raises(RoleError) as error:
         bypass(model, "layers.1", inputs=torch.randn(3, WIDTH))
-    assert str(error.value) == (
-        '"layers.1" takes 3x20 and returns 3x4: no input has its output\'s shape. Keep it.'
-    )
+    assert str(error.value) == ('"layers.1" takes 3x20 and returns 3x4: no input has its output\'s shape. Keep it.')
 
 
 def test_equal_widths_do_not_make_a_dense_layer_a_block() -> None:

@@ -7,14 +7,14 @@ import pickle
 
 import pytest
 import torch
-from laws.snapshot import Snapshot
 from torch import nn
-from zoo import case
 
 from identikit.batches import Batch, tensors_of
 from identikit.structure.compare import equal
 from identikit.surgery.apply import bypass
 from identikit.surgery.remove import remove
+from laws.snapshot import Snapshot
+from zoo import case
 
 NAMES = ["llama", "gpt2", "bert", "t5", "mamba", "bloom", "encoder_post_norm", "tuples", "dicts", "resnet", "unet"]
 

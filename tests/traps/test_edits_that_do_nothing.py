@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from laws.snapshot import Snapshot
 from torch import nn
-from zoo import case, weigh
 
 from identikit.errors import IdentikitWarning, NotReachedError, RoleError
 from identikit.surgery.apply import bypass
 from identikit.surgery.remove import remove
+from laws.snapshot import Snapshot
+from zoo import case, weigh
 
 X = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0))
 
@@ -58,8 +58,8 @@ def test_the_out_projection_of_torch_attention_is_never_called() -> None:
     finally:
         torch.backends.mha.set_fastpath_enabled(was)
     assert str(error.value) == (
-        '"layers.1.self_attn.out_proj" was edited but not called in the checked pass, so the edit would change nothing. '
-        'nn.MultiheadAttention reads its weights directly: edit "layers.1.self_attn" itself.'
+        '"layers.1.self_attn.out_proj" was edited but not called in the checked pass, so the edit would change '
+        'nothing. nn.MultiheadAttention reads its weights directly: edit "layers.1.self_attn" itself.'
     )
 
 
@@ -166,7 +166,8 @@ def test_a_layer_inside_torchscript_cannot_be_reached() -> None:
         with pytest.raises(NotReachedError) as error:
             bypass(model, place, inputs=X)
         assert str(error.value) == (
-            f'"{place}" runs inside TorchScript, where no edit reaches it. Edit the model before it is traced or scripted.'
+            f'"{place}" runs inside TorchScript, where no edit reaches it. '
+            "Edit the model before it is traced or scripted."
         )
 
 

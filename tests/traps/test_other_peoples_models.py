@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from laws.snapshot import Snapshot
 from torch import nn
-from zoo import case, weigh
 
 from identikit.batches import Batch
 from identikit.errors import PlanError, RoleError
 from identikit.families.anatomy import anatomy_of
 from identikit.surgery.apply import bypass
 from identikit.surgery.remove import remove
+from laws.snapshot import Snapshot
+from zoo import case, weigh
 
 
 def built(name: str) -> tuple[nn.Module, Batch]:
@@ -95,8 +95,7 @@ def test_berts_output_is_half_a_branch_and_half_a_norm() -> None:
     with pytest.raises(RoleError) as error:
         bypass(model, place, inputs=batch)
     assert str(error.value) == (
-        f'"{place}" is neither a block nor a proved residual branch. '
-        'Say which you mean: as_="identity" or as_="zero".'
+        f'"{place}" is neither a block nor a proved residual branch. Say which you mean: as_="identity" or as_="zero".'
     )
     with bypass(model, place, inputs=batch, as_="zero") as handle:
         assert handle.calls == {place: 1}
@@ -241,9 +240,7 @@ def test_handles_are_undone_in_the_opposite_order() -> None:
     second = bypass(model, "transformer.h.2", inputs=batch)
     with pytest.raises(PlanError) as error:
         first.undo()
-    assert str(error.value) == (
-        "a later edit is still applied to this model. Undo the handles in the opposite order."
-    )
+    assert str(error.value) == ("a later edit is still applied to this model. Undo the handles in the opposite order.")
     second.undo()
     first.undo()
     first.undo()

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from zoo import case, weigh
 
 from identikit.errors import RoleError
 from identikit.families.anatomy import anatomy_of
@@ -15,6 +14,7 @@ from identikit.families.sites import sites
 from identikit.surgery.apply import bypass, only
 from identikit.surgery.carried import carried
 from identikit.surgery.remove import remove
+from zoo import case, weigh
 
 X = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
 

@@ -28,9 +28,11 @@ def read_results(files: list[Path]) -> object:
     """What the page shows: a scan, a front, or the pair."""
     from identikit.errors import ResultError
     from identikit.results import Front, ScanResult
+    from identikit.results.read import read_result
 
-    fronts = [Front.read(file) for file in files if file.suffix == ".json"]
-    scans = [ScanResult.read(file) for file in files if file.suffix != ".json"]
+    read = [read_result(file) for file in files]
+    fronts = [each for each in read if isinstance(each, Front)]
+    scans = [each for each in read if isinstance(each, ScanResult)]
     if len(fronts) > 1 or len(scans) > 1:
         raise ResultError("a page shows one scan and one front at most. Draw the others on pages of their own.")
     if fronts and scans:

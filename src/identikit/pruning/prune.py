@@ -24,6 +24,7 @@ from identikit.scanning.prepare import At, prepare
 from identikit.scanning.statistics import keeps
 from identikit.structure.traceless import traceless
 from identikit.surgery.apply import install
+from identikit.surgery.carried import first_paths
 from identikit.surgery.remove import remove
 
 _PASSES = 7  # timed for each point, in turn, after one that warms up
@@ -109,7 +110,7 @@ def _goal(budget: Budget, metric: str, info: MetricInfo) -> str:
 def _front(anatomy: Anatomy, scan: ScanResult, steps: list[Step], chosen: int, goal: str, ended: str) -> Front:
     latencies = _latencies(anatomy, [step.plan for step in steps])
     points = [_point(anatomy, scan, step, seconds) for step, seconds in zip(steps, latencies, strict=True)]
-    order = steps[chosen].gone
+    order = first_paths(anatomy.model, list(steps[chosen].gone))
     why = [
         f'"{path}" went {_ordinal(number)}: of the layers left, its absence cost least.'
         for number, path in enumerate(order)

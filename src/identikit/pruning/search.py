@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from identikit.errors import BudgetError
+from identikit.places import inside
 from identikit.plan import Plan
 from identikit.progress import Bar
 from identikit.pruning.budgets import Budget
+from identikit.pruning.reach import check_reachable, ended_early, too_strict
 from identikit.results import MetricInfo, Row
-from identikit.scanning.statistics import drops, keeps
-from identikit.structure.stacks import numbered_children, stack_of
+from identikit.scanning.cost import parameters_of
+from identikit.structure.stacks import members
 
 Measure = Callable[[Plan], dict[str, Row]]
 
@@ -45,34 +47,48 @@ class Search:
         """
         self._check_reachable()
         steps = [Step(Plan())]
-        while candidates := self._candidates(steps[-1]):
+        while candidates := self.candidates(steps[-1]):
             best = self._best(steps[-1], candidates, bar)
             steps.append(best)
             if self.budget.floor and not self._holds(best):
                 if len(steps) == 2:
                     raise BudgetError(self._too_strict(best))
                 return steps, len(steps) - 2, self._why_not(best)
-            if self.budget.reached(len(best.gone), self._share_left(best.gone)):
+            if self.budget.reached(len(best.gone), self.share_left(best.gone)):
                 return steps, len(steps) - 1, "the goal is reached."
+        if not self.budget.floor:
+            gone = steps[-1].gone
+            raise BudgetError(ended_early(self.budget, len(gone), self.share_left(gone)))
         return steps, len(steps) - 1, "no further layer can go: each stack keeps one."
 
-    def _candidates(self, step: Step) -> list[str]:
-        """The layers that may go next; the last one of a stack stays."""
-        left: dict[str, int] = {}
-        for path in self.plans:
-            place = stack_of(path)
-            if place is not None:
-                depth = len(numbered_children(self.model.get_submodule(place[0])))
-                left[place[0]] = depth - sum(other.rpartition(".")[0] == place[0] for other in step.gone)
-        return [path for path in self.plans if path not in step.gone and left.get(path.rpartition(".")[0], 2) > 1]
+    def candidates(self, step: Step) -> list[str]:
+        """The layers that may go after `step`: none that is gone with a layer around it; the last one of a stack stays."""
+        gone = {id(self.model.get_submodule(path)) for path in step.gone}
+        left = {stack: len(layers - gone) for stack, layers in self._stacks().items()}
+        return [
+            path
+            for path in self.plans
+            if path not in step.gone
+            and not any(inside(path, outer) for outer in step.gone)
+            and left.get(path.rpartition(".")[0], 2) > 1
+        ]
+
+    def _stacks(self) -> dict[str, set[int]]:
+        """The containers that candidates stand in, and the layers that each lines up (one may stand in two slots)."""
+        found: dict[str, set[int]] = {}
+        for stack in dict.fromkeys(path.rpartition(".")[0] for path in self.plans):
+            container = self.model.get_submodule(stack)
+            if lined := members(container):
+                found[stack] = {id(container.get_submodule(name)) for name in lined}
+        return found
 
     def _best(self, step: Step, candidates: list[str], bar: Bar) -> Step:
         """The candidate whose absence costs least beside what is gone; the first in depth of equals."""
         tried: list[Step] = []
         for path in candidates:
-            bar.say(f"without {' + '.join((*step.gone, path))}")
+            bar.say(f"without {' + '.join(without(step.gone, path))}")
             plan = step.plan | self.plans[path]
-            tried.append(Step(plan, (*step.gone, path), self.measure(plan)))
+            tried.append(Step(plan, without(step.gone, path), self.measure(plan)))
             bar.advance()
         sign = -1 if self.info.higher_is_better else 1
         return min(tried, key=lambda each: sign * each.rows[self.metric].edited)
@@ -81,46 +97,28 @@ class Search:
         edited = step.rows[self.metric].edited
         return self.budget.holds(self.info.full, edited, self.info.higher_is_better, self.metric)
 
-    def _share_left(self, gone: tuple[str, ...]) -> float:
+    def share_left(self, gone: tuple[str, ...]) -> float:
         return parameters_left(self.model, gone) / max(1, parameters_left(self.model, ()))
 
     def _check_reachable(self) -> None:
-        """Refuse before any work what arithmetic alone rules out."""
-        if self.budget.keep is not None:
-            keeps(self.info.full, self.info.full, self.info.higher_is_better, name=self.metric)
-        everything = Step(Plan())
-        while candidates := self._candidates(everything):
-            everything = Step(Plan(), (*everything.gone, candidates[0]))
-        most = len(everything.gone)
-        if self.budget.drop is not None and self.budget.drop > most:
-            raise BudgetError(f"--drop {self.budget.drop} cannot be reached: {most} layers can go. Try --drop {most}.")
-        if self.budget.params is not None:
-            least = self._share_left(everything.gone)
-            if least > self.budget.params:
-                nearest = -(-least // 0.01) / 100
-                raise BudgetError(
-                    f"--params {self.budget.params:g} cannot be reached: without all {most} layers that can go, "
-                    f"{least:.1%} of the parameters are left. Try --params {nearest:g}."
-                )
+        """Drop everything that can go, the largest first; then again the innermost layers alone, which are more."""
+        sizes = {path: parameters_of(self.model.get_submodule(path)) for path in self.plans}
+        everything = self._emptied(sorted(self.plans, key=lambda path: -sizes[path]))
+        innermost = [path for path in self.plans if not any(inside(other, path) for other in self.plans)]
+        most = max(len(everything), len(self._emptied(innermost)))
+        check_reachable(self.budget, self.metric, self.info, most=most, least=self.share_left(everything))
+
+    def _emptied(self, order: list[str]) -> tuple[str, ...]:
+        """What is gone once every layer went that can, in this order."""
+        gone: tuple[str, ...] = ()
+        for path in order:
+            if path in self.candidates(Step(Plan(), gone)):
+                gone = without(gone, path)
+        return gone
 
     def _too_strict(self, best: Step) -> str:
-        """The message for a floor that even the best single drop breaks."""
-        path, edited = best.gone[0], best.rows[self.metric].edited
-        stacks = sorted({each.rpartition(".")[0] for each in self.plans})
-        asked = "--keep" if self.budget.keep is not None else "--max-drop"
-        if self.budget.keep is not None:
-            kept = keeps(self.info.full, edited, self.info.higher_is_better, name=self.metric)
-            found, nearest = f"keeps {kept:.3g}", f"{int(kept * 1000) / 1000:g}" if kept > 0.001 else "less"
-        else:
-            cost = drops(self.info.full, edited, self.info.higher_is_better)
-            found, nearest = f"costs {cost:.3g}", f"{cost * 1.01:.3g}"
-        value = self.budget.keep if self.budget.keep is not None else self.budget.max_drop
-        layer = path.rpartition(".")[2]
-        where = ", ".join(f'"{stack}.*"' if stack else '"*"' for stack in stacks)
-        return (
-            f"{asked} {value:g} cannot be reached by dropping any layer of {where}; "
-            f"the best single drop (layer {layer}) {found}. Try {asked} {nearest}, or heal after dropping."
-        )
+        edited = best.rows[self.metric].edited
+        return too_strict(self.budget, self.metric, self.info, edited, best.gone[-1], self.plans)
 
     def _why_not(self, failed: Step) -> str:
         row = failed.rows[self.metric]
@@ -129,6 +127,11 @@ class Search:
             if (self.info.higher_is_better)
             else f'dropping "{failed.gone[-1]}" as well would bring {self.metric} to {row.edited:.4g}, above the goal.'
         )
+
+
+def without(gone: tuple[str, ...], path: str) -> tuple[str, ...]:
+    """What is gone once `path` went too: it takes with it what lies in it."""
+    return (*(each for each in gone if not inside(each, path)), path)
 
 
 def parameters_left(model: nn.Module, gone: tuple[str, ...]) -> int:

@@ -118,6 +118,14 @@ def shorten(path: str, width: int) -> str:
     return path if len(path) <= width else "…" + path[len(path) - max(1, width) + 1 :]
 
 
+def fitted(text: str, width: int) -> str:
+    """`text` for a column of `width`: a single stack loses the front of its path, several go on several lines."""
+    numbered = text.rpartition(".")[2]
+    if " " not in text and len(numbered) + 3 <= width:
+        return shorten(text, width)
+    return fold(text, width)
+
+
 def fold(text: str, width: int) -> str:
     """`text` in lines of at most `width` characters where its commas and spaces allow it."""
     lines = [""]

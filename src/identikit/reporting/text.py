@@ -198,7 +198,7 @@ def _curve(front: Front, lines: Sequence[page.PointLine], width: int) -> Table:
         right = head in ("dropped", "kept", "parameters", "latency")
         drawn.add_column(Text(head), justify="right" if right else "left", no_wrap=head != "layers", overflow="fold")
     for number, line in enumerate(lines):
-        texts = [numbers.fold(cells[number], max(12, width - others)) for _, cells in columns]
+        texts = [numbers.fitted(cells[number], max(12, width - others)) for _, cells in columns]
         drawn.add_row(*map(Text, texts), style="bold green" if line.chosen else "")
     return drawn
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from identikit.errors import SaveError
-from identikit.files import explained
+from identikit.files import explained, locked
 
-#: A folder with one of these is a model's, and may be replaced where the user says --overwrite.
-_MODEL_FILES = ("config.json", "modules.json", "plan.json", "model.safetensors")
+#: A folder with one of the first and one of the second is a model's, and may be replaced where the user says so.
+_DESCRIPTIONS = ("config.json", "modules.json", "plan.json")
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
 def check_place(folder: Path, overwrite: bool) -> None:
@@ -27,7 +30,8 @@ def check_place(folder: Path, overwrite: bool) -> None:
             raise SaveError(
                 f"{folder} exists already. Name another folder, or replace it with --overwrite (overwrite=True)."
             )
-        if not any((folder / name).exists() for name in _MODEL_FILES):
+        described = any((folder / name).is_file() for name in _DESCRIPTIONS)
+        if not (described and any(True for pattern in _WEIGHTS for _ in folder.rglob(pattern))):
             raise SaveError(
                 f"{folder} holds no model, so it is not replaced. Name another folder, or empty it yourself."
             )
@@ -37,36 +41,68 @@ def check_place(folder: Path, overwrite: bool) -> None:
 def proved_folder(folder: Path, overwrite: bool = False) -> Iterator[Path]:
     """A temporary folder beside `folder` to fill and prove; it takes the place when the block ends without an error.
 
-    After an error nothing is left of it and what stood at `folder` stands there still.
+    After an error nothing is left of it and what stood at `folder` stands there still. What a killed process left
+    beside `folder` is cleared away first. A link is followed. Raises SaveError.
     """
     check_place(folder, overwrite)
-    with explained(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
-    try:
-        with explained(folder):
+    target = Path(os.path.realpath(folder))
+    with explained(folder), _parents_of(target), locked(target):
+        _clear_leftovers(target)
+        check_place(folder, overwrite)
+        partial = _beside(target, "partial")
+        partial.mkdir()
+        try:
             try:
                 yield partial
             except SafetensorError as cause:  # it wraps the system's own error in a text
                 raise OSError(errno.ENOSPC if "No space left" in str(cause) else 0, str(cause)) from cause
-            _swap(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            _swap(partial, target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
-def _swap(partial: Path, folder: Path) -> None:
-    """Put `partial` in the place of `folder`; the old one is deleted last, and comes back if the renaming fails."""
-    partial.chmod(0o755)  # mkdtemp makes it private
-    if not folder.exists():
-        partial.rename(folder)
+def _swap(partial: Path, target: Path) -> None:
+    """Put `partial` in the place of `target`; the old one is deleted last, and comes back if the renaming fails."""
+    if not target.exists():
+        partial.rename(target)
         return
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old-", dir=folder.parent)) / folder.name
-    folder.rename(aside)
+    aside = _beside(target, "old")
+    target.rename(aside)
     try:
-        partial.rename(folder)
-    except OSError:
-        aside.rename(folder)
+        partial.rename(target)
+    except BaseException:
+        aside.rename(target)
         raise
-    finally:
-        if folder.exists():
-            shutil.rmtree(aside.parent, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _beside(target: Path, what: str) -> Path:
+    return target.with_name(f".{target.name}.{what}-{secrets.token_hex(4)}")
+
+
+def _clear_leftovers(target: Path) -> None:
+    """What a killed process left: half-written folders go; a model that was set aside comes back if none stands there.
+
+    The lock on `target` is held, so nobody is at work on them.
+    """
+    ours = re.compile(rf"\.{re.escape(target.name)}\.(partial|old)-[0-9a-f]{{8}}")
+    for path in sorted(target.parent.iterdir()):
+        found = ours.fullmatch(path.name)
+        if found and found[1] == "old" and not target.exists():
+            path.rename(target)
+        elif found:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _parents_of(target: Path) -> Iterator[None]:
+    """The folders above `target`, made where they are missing; those go again after an error."""
+    missing = [folder for folder in target.parents if not folder.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in missing:
+            with suppress(OSError):  # somebody else has put something there: it stays
+                folder.rmdir()
+        raise

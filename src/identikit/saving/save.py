@@ -6,26 +6,28 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors.torch import save_model
+import torch
 from torch import nn
 
-from identikit.batches import Batch, as_inputs
+from identikit.batches import Batch, as_inputs, tensors_of
 from identikit.errors import InputsError, PlanError, SaveError
 from identikit.families import Family, family_of
+from identikit.families.plain import WEIGHTS
 from identikit.files import write_text
 from identikit.plan import Plan
 from identikit.saving.folder import proved_folder
+from identikit.saving.layout import CONFIGURATION, PLAN, PLAN_WEIGHTS
+from identikit.saving.load import first_configuration
+from identikit.saving.replay import constructed, replayed
+from identikit.saving.weights import fill, first_name, note_example, read_weights, write_weights
 from identikit.structure.compare import difference
 from identikit.structure.fingerprints import structure_of
+from identikit.structure.stacks import stack_of
 from identikit.structure.traceless import traceless
-from identikit.surgery.carried import carried, live_plans
+from identikit.surgery.carried import Carried, carried, live_plans
 
 Format = Literal["checkpoint", "plan"]
-PLAN = "plan.json"
-CONFIGURATION = "configuration.json"
-#: Not a name that a model library looks for: loaded without the plan, these weights would be a silently wrong model.
-PLAN_WEIGHTS = "identikit-weights.safetensors"
-_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
+_LIBRARY_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
 
 
 def save(
@@ -57,13 +59,15 @@ def save(
         raise SaveError(f'format={format!r} is neither "checkpoint" nor "plan".')
     if live_plans(model) and format == "checkpoint":
         raise PlanError('layers of this model are only bypassed. Use ik.remove, or save the plan (format="plan").')
-    batch = _example(model, family, inputs)
     companions = Path(like) if like is not None else None
+    if companions is not None and not companions.is_dir():
+        raise SaveError(f"no folder {companions} for the tokenizer to come from (like=).")
+    batch = _example(model, family, inputs)
     with proved_folder(target, overwrite) as partial:
         if format == "checkpoint":
             _write_checkpoint(model, family, partial, companions, batch, target)
         else:
-            _write_plan(model, family, partial, companions)
+            _write_plan(model, family, partial, companions, batch, target)
     return target
 
 
@@ -80,7 +84,7 @@ def _example(model: nn.Module, family: Family, inputs: Any) -> Batch:
     batch = as_inputs(inputs) if inputs is not None else family.example(model)
     if batch is None:
         raise InputsError(f"saving proves itself on one example of what {type(model).__name__} takes. Pass inputs=...")
-    device = next((parameter.device for parameter in model.parameters()), None)
+    device = next((value.device for value in model.parameters() if not value.is_meta), None)
     return batch.to(device) if device is not None else batch
 
 
@@ -96,24 +100,71 @@ def _write_checkpoint(
             f"{target}: loaded again, this {type(model).__name__} computes something else: its configuration cannot "
             'express what was removed. Nothing was written. Save the plan instead: format="plan" (--format plan).'
         )
-    if carried(model) is not None:
-        plan_of(model).write(partial / PLAN)
+    history = carried(model)
+    if history is None and family.self_contained:
+        return
+    plan_of(model).write(partial / PLAN)
+    if history is not None:
+        _write_configuration(history.configuration, partial)
+    if not family.self_contained and _needs_example(model, history) and (partial / WEIGHTS).is_file():
+        note_example(partial / WEIGHTS)
 
 
-def _write_plan(model: nn.Module, family: Family, partial: Path, like: Path | None) -> None:
+def _write_plan(model: nn.Module, family: Family, partial: Path, like: Path | None, batch: Batch, target: Path) -> None:
     """The library's own files without its weights, the remaining weights, the first configuration and the plan."""
+    expected = _output(model, family, batch)
     family.save(model, partial, like)
-    for pattern in _WEIGHTS:
+    for pattern in _LIBRARY_WEIGHTS:
         for file in partial.rglob(pattern):
             file.unlink()
-    save_model(model, str(partial / PLAN_WEIGHTS))
     history = carried(model)
-    configuration = history.configuration if history else family.configuration(model)
+    _write_configuration(history.configuration if history else family.configuration(model), partial)
+    plan_of(model).write(partial / PLAN)
+    write_weights(model, partial / PLAN_WEIGHTS, gone=_bypassed(model), needs_example=_needs_example(model, history))
+    _prove_plan(model, family, partial, batch, expected, target)
+
+
+def _prove_plan(model: nn.Module, family: Family, partial: Path, batch: Batch, expected: Any, target: Path) -> None:
+    """Load the plan folder again and compare outputs; weights alone where only the user's code makes the full model."""
+    stored, plan = read_weights(partial / PLAN_WEIGHTS), Plan.read(partial / PLAN)
+    again = constructed(partial, plan, first_configuration(partial), family)
+    if again is None:
+        own = {first_name(model, name): value for name, value in model.state_dict().items()}
+        wrong = [name for name, value in stored.tensors.items() if not torch.equal(value, own[name].cpu())]
+    else:
+        device = next((value.device for value in tensors_of((batch.args, batch.kwargs))), torch.device("cpu"))
+        again = replayed(again.to(device), plan, batch, family)
+        fill(again, stored, by_first_name=True)
+        wrong = [] if difference(_output(again.eval(), family, batch), expected) <= 1 else ["its output"]
+    if wrong:
+        raise SaveError(
+            f"{target}: loaded again, this {type(model).__name__} is not the same ({wrong[0]} differs). "
+            "Nothing was written."
+        )
+
+
+def _write_configuration(configuration: dict[str, Any] | None, partial: Path) -> None:
     if configuration is not None:
         write_text(partial / CONFIGURATION, json.dumps(configuration, indent=2, default=str) + "\n")
-    plan_of(model).write(partial / PLAN)
+
+
+def _needs_example(model: nn.Module, history: Carried | None) -> bool:
+    """Whether shortening stacks alone does not give this model: stand-ins, inner edits, layers only bypassed."""
+    gone = history.shortened if history else {}
+    places = [stack_of(edit.at) if edit.op == "identity" else None for edit in plan_of(model)]
+    return any(place is None or place[1] not in gone.get(place[0], ()) for place in places)
+
+
+def _bypassed(model: nn.Module) -> set[str]:
+    """Every path (in the model first loaded) of the layers that live handles put out of action."""
+    live = {place for plan in live_plans(model) for place in plan.places}
+    slots = [(first_name(model, path), module) for path, module in model.named_modules(remove_duplicate=False)]
+    gone = {id(module) for path, module in slots if path in live}
+    return {path for path, module in slots if id(module) in gone}
 
 
 def _output(model: nn.Module, family: Family, batch: Batch) -> Any:
+    """One pass; a model that draws random numbers draws the same ones in both."""
     with family.quiet(model), traceless(model):
-        return batch.call(model)
+        torch.manual_seed(0)
+        return batch.copied().call(model)

@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 
+from identikit.errors import MetricError, SaveError
 from identikit.families.anatomy import Anatomy
+from identikit.files import check_writable
 from identikit.metrics import Metric
 from identikit.plan import Plan
 from identikit.progress import Board
@@ -25,6 +27,7 @@ from identikit.scanning.statistics import effect
 from identikit.sources.readings import Data
 from identikit.structure.fingerprints import identity_of
 from identikit.surgery.apply import install
+from identikit.surgery.carried import first_paths
 
 _LIBRARIES = ("torch", "transformers", "sentence_transformers", "timm")
 
@@ -64,12 +67,14 @@ class Ledger:
         command: str,
     ) -> None:
         """Measure the full model and start (or go on with) the result. Raises ResultError for another run's file."""
+        if to is not None:
+            _check_file(to, resume=resume, overwrite=overwrite)
+        if self._score is not None:
+            self.scores[self._score.name] = self._score(self.anatomy.model, self._seed)
         if self._loop is not None and self._data is not None:
             for _ in board.track(self._loop.run_full(), "full model", _length(self._data)):
                 pass
             self.scores |= {metric.name: metric.aggregate(self._loop.full[metric.name]) for metric in self._metrics}
-        if self._score is not None:
-            self.scores[self._score.name] = self._score(self.anatomy.model)
         header = self._header(paths, name, command)
         if to is None:
             self.result = ScanResult(header)
@@ -85,7 +90,11 @@ class Ledger:
         keys = {name: Row(plan.places, name, **blank).key for name in self.scores}  # type: ignore[arg-type]
         known = {row.metric: row for row in self.result if row.key in keys.values()}
         if set(known) != set(self.scores):
-            for row in self._measured(plan, plain):
+            try:
+                rows = self._measured(plan, plain)
+            except MetricError as error:
+                raise MetricError(f"without {' + '.join(plan.places)}: {error}") from error
+            for row in rows:
                 if row.metric not in known:
                     self.result.append(row)
                     known[row.metric] = row
@@ -105,7 +114,7 @@ class Ledger:
                 rows.append(Row(plan.places, metric.name, *numbers, len(full), ENGINE, seconds, **shared))
         if self._score is not None:
             with install(self.anatomy, plan, decoding=False):
-                value = self._score(self.anatomy.model)
+                value = self._score(self.anatomy.model, self._seed)
             full_score = self.scores[self._score.name]
             seconds = time.perf_counter() - began
             numbers = (full_score, value, value - full_score, None, None)
@@ -116,7 +125,7 @@ class Ledger:
         model = self.anatomy.model
         identity = identity_of(model)
         parameter = next(model.parameters(), torch.zeros(0))
-        shares = time_shares(self.anatomy, list(paths))
+        shares, first = time_shares(self.anatomy, list(paths)), first_paths(model, list(paths))
         notes = () if self._score is None else (f"{self._score.name} scores a whole model: no error bar.",)
         return Header(
             model=identity.model,
@@ -128,7 +137,7 @@ class Ledger:
             seed=self._seed,
             dtype=str(parameter.dtype).removeprefix("torch."),
             device=str(parameter.device),
-            sites={path: self._site(path, shares[path]) for path in paths},
+            sites={first: self._site(path, shares[path]) for path, first in zip(paths, first, strict=True)},
             total_parameters=parameters_of(model),
             versions=_versions(),
             notes=notes,
@@ -142,18 +151,25 @@ class Ledger:
 
     def _metric_infos(self) -> dict[str, MetricInfo]:
         infos: dict[str, MetricInfo] = {}
+        if self._score is not None:
+            infos[self._score.name] = MetricInfo(self._score.higher_is_better, self.scores[self._score.name])
         for metric in self._metrics if self._loop is not None else ():
             rows = self._loop.full[metric.name] if self._loop is not None else None
             paired = rows is not None and metric.column(rows) is not None
             kind: Interval = "none" if rows is None or len(rows) < 2 else "paired" if paired else "bootstrap"
             infos[metric.name] = MetricInfo(metric.higher_is_better, self.scores[metric.name], kind, self._confidence)
-        if self._score is not None:
-            infos[self._score.name] = MetricInfo(self._score.higher_is_better, self.scores[self._score.name])
         return infos
 
     def _site(self, path: str, share: float) -> SiteInfo:
         site = self.anatomy.site(path)
         return SiteInfo(site.kind, site.role, site.parameters, min(1.0, share), site.verdict)
+
+
+def _check_file(to: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a file that cannot take the rows before anything is measured. Raises SaveError."""
+    check_writable(to)
+    if to.exists() and not (resume or overwrite):
+        raise SaveError(f"{to} exists. Go on with it by --resume, replace it by --overwrite, or choose another name.")
 
 
 def _versions() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from identikit.sources.readings import Data
 from identikit.structure.traceless import traceless
 from identikit.surgery.apply import checked, install
 from identikit.surgery.choose import check_plan
+from identikit.surgery.handle import Handle
 
 ENGINE = "loop"
 _KEPT = 2**30  # bytes of the full model's outputs that are kept; the rest is computed again for every plan
@@ -33,7 +35,8 @@ class Loop:
         self._data = data
         self._seed = seed
         self._kept: list[list[Any] | None] = []
-        self._device = next((p.device for p in anatomy.model.parameters()), torch.device("cpu"))
+        inputs = tensors_of((anatomy.batch.args, anatomy.batch.kwargs))
+        self._device = next((value.device for value in inputs), torch.device("cpu"))
         self.full: Rows = {}
 
     def run_full(self) -> Iterator[None]:
@@ -53,12 +56,20 @@ class Loop:
         """The rows of the model under `plan`; an edit that never runs on the first batch is an error."""
         parts: list[Rows] = []
         edits = check_plan(self.anatomy, plan)
-        for number, batch in self._batches():
-            references = self._kept[number] or self._references(batch, number)
-            with install(self.anatomy, plan, check=False, decoding=False) as handle:
+        with ExitStack() as applied:
+            handle: Handle | None = None
+            for number, batch in self._batches():
+                references = self._kept[number]
+                if references is None:
+                    applied.close()
+                    handle, references = None, self._references(batch, number)
                 run = functools.partial(self._output, batch, number)
-                output = checked(self.anatomy, handle, edits, run)[0] if number == 0 else run()
-            parts.append(self._judge(output, batch, references))
+                if handle is None:
+                    handle = applied.enter_context(install(self.anatomy, plan, check=False, decoding=False))
+                    output = checked(self.anatomy, handle, edits, run)[0]
+                else:
+                    output = run()
+                parts.append(self._judge(output, batch, references))
         return self._joined(parts)
 
     def _batches(self) -> Iterator[tuple[int, Batch]]:
@@ -70,7 +81,7 @@ class Loop:
         model = self.anatomy.model
         with self.anatomy.family.quiet(model), traceless(model):
             torch.manual_seed(self._seed + number)
-            output = batch.call(model)
+            output = batch.copied().call(model)  # a model may write into its inputs
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return output

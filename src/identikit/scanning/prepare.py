@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from identikit.errors import DataError, MetricError, PlanError, RoleError
+from identikit.errors import DataError, MetricError, PlaceError, PlanError, RoleError
 from identikit.families import Family
 from identikit.families.anatomy import anatomy_of
 from identikit.metrics import resolve_all
@@ -60,6 +60,8 @@ def prepare(
     paths = _paths(anatomy, at)
     plans = {path: plan_for(anatomy, [path]) for path in paths}
     evaluator = Score(score) if score is not None else None
+    if evaluator is not None and any(metric.name == evaluator.name for metric in resolved):
+        raise MetricError(f'the score and a metric are both called "{evaluator.name}". Give the function another name.')
     ledger = Ledger(anatomy, read, resolved, evaluator, seed=seed, confidence=confidence)
     return Candidates(ledger, plans, read)
 
@@ -72,4 +74,8 @@ def _paths(anatomy: Any, at: At) -> list[str]:
             raise RoleError(f"no stack of whole blocks was found in {name}. Name the layers: at=... (--at).")
         return blocks
     places = [at] if isinstance(at, str) else list(at)
+    if not places:
+        raise PlaceError(
+            'at=[] names no layer. Leave it out for every whole block, or name some: at="encoder.layer.*".'
+        )
     return list(dict.fromkeys(path for place in places for path in anatomy.resolve(place)))

@@ -6,8 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from identikit.errors import MetricError
+import torch
+from torch import nn
+
+from identikit.errors import IdentikitError, MetricError
 from identikit.functions import load_function
+from identikit.structure.traceless import traceless
 
 
 class Score:
@@ -21,9 +25,17 @@ class Score:
         self.name = getattr(self._function, "__name__", "score")
         self.higher_is_better = bool(getattr(self._function, "higher_is_better", True))
 
-    def __call__(self, model: Any) -> float:
-        """The model's score. Raises MetricError where the function gives no finite number."""
-        value = self._function(model)
+    def __call__(self, model: nn.Module, seed: int = 0) -> float:
+        """The model's score, in eval mode and without a trace. MetricError where the function fails or gives no number."""
+        try:
+            with traceless(model):
+                torch.manual_seed(seed)
+                value = self._function(model)
+        except IdentikitError:
+            raise
+        except Exception as failure:
+            first = (str(failure).strip().splitlines() or [""])[0]
+            raise MetricError(f'score "{self.name}" failed: {type(failure).__name__}: {first}') from failure
         try:
             number = float(value)
         except (TypeError, ValueError) as cause:

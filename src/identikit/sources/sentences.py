@@ -54,14 +54,23 @@ def open_sentences(
 
 def _check(folder: Path, trust_remote_code: bool) -> None:
     """Raise ModelError, in one line, for weights that are absent or code that would come from the checkpoint."""
+    if not trust_remote_code:
+        check_code(folder)
     for path, kind in _parts(folder):
-        if not kind.startswith("sentence_transformers.") and not trust_remote_code:
+        if kind.endswith(".Transformer"):
+            check_folder(folder / path)
+
+
+def check_code(folder: Path) -> None:
+    """Raise ModelError where `folder` names modules that are not the library's own: opening it would run their code."""
+    if not (folder / "modules.json").is_file():
+        return
+    for _, kind in _parts(folder):
+        if not kind.startswith("sentence_transformers."):
             raise ModelError(
                 f'"{folder}" brings its own code ({kind}), which opening it would run. '
                 "If you trust it, add --trust-remote-code."
             )
-        if kind.endswith(".Transformer"):
-            check_folder(folder / path)
 
 
 def _refuse_random(model: Any, folder: Path, name: str) -> None:

@@ -91,9 +91,7 @@ def _fits(recording: Recording, each: Key, key: Key, y: torch.Tensor) -> bool:
     return seen.ended < recording.seen[key].ended and key in recording.downstream(each)
 
 
-def _cancels(
-    recording: Recording, frozen: dict[Key, Any], key: Key, y: torch.Tensor, stream: Location | Key
-) -> bool:
+def _cancels(recording: Recording, frozen: dict[Key, Any], key: Key, y: torch.Tensor, stream: Location | Key) -> bool:
     """Whether y - d makes up for s + d, which alone would change the output."""
     if isinstance(stream, Location):
         entered = dict(recording.entries())[stream]

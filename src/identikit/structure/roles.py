@@ -104,8 +104,7 @@ def never_ran(path: str) -> str:
 
 def ask(path: str) -> str:
     return (
-        f'"{path}" is neither a block nor a proved residual branch. '
-        'Say which you mean: as_="identity" or as_="zero".'
+        f'"{path}" is neither a block nor a proved residual branch. Say which you mean: as_="identity" or as_="zero".'
     )
 
 

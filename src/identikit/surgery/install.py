@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Edit, Plan
+from identikit.structure.compare import equal
 from identikit.structure.override import Override
 from identikit.surgery.check import checked
 from identikit.surgery.choose import check_plan
@@ -19,8 +20,8 @@ from identikit.surgery.renumber import renumbered_for
 def install(anatomy: Anatomy, plan: Plan, *, check: bool = True, decoding: bool = True) -> Handle:
     """Apply `plan` to a model whose anatomy is known.
 
-    `check=False` leaves the checked pass to the caller (a scan's first batch); `decoding=False` allows what would break
-    decoding with a cache, for callers that never use one.
+    `check=False` leaves the checked pass to the caller (a scan's first batch); `decoding=False` leaves out the
+    renumbering that decoding with a cache needs, for callers that never use one.
     """
     edits = check_plan(anatomy, plan)
     with ExitStack() as undo:
@@ -29,15 +30,32 @@ def install(anatomy: Anatomy, plan: Plan, *, check: bool = True, decoding: bool 
             override = Override(anatomy.model.get_submodule(edit.at), _forward(anatomy, edit))
             undo.callback(override.undo)
             overrides[edit.at] = override
-        renumbered_for(anatomy, edits, undo, decoding=decoding)
-        handle = Handle(anatomy.model, plan, overrides, undo.pop_all())
-    if check:
-        try:
+        restore = undo.pop_all()
+        handle = Handle(anatomy.model, plan, overrides, restore)
+    try:
+        if check:
             handle.output, handle.calls = checked(anatomy, handle, edits, anatomy.run)
-        except BaseException:
-            handle.undo()
-            raise
+        if decoding and renumbered_for(anatomy, edits, restore) and check:
+            _require_numbers_without_effect(anatomy, handle)
+    except BaseException:
+        handle.undo()
+        raise
     return handle
+
+
+def _require_numbers_without_effect(anatomy: Anatomy, handle: Handle) -> None:
+    """Raise RoleError where a layer's number is more than its place in the cache."""
+    try:
+        same = equal(anatomy.run(), handle.output)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as cause:
+        same, why = False, f" ({cause})"
+    else:
+        why = ""
+    if not same:
+        raise RoleError(
+            f"with {', '.join(handle.plan.places)} bypassed the other layers must be renumbered for the cache, but their "
+            f"numbers mean more than a place in it{why}. Use ik.remove, which leaves them where that is so."
+        )
 
 
 def _forward(anatomy: Anatomy, edit: Edit) -> EditedForward:

@@ -33,9 +33,10 @@ def unreached_expert(anatomy: Anatomy, path: str) -> str | None:
     kind, called = type(anatomy.model.get_submodule(path)), anatomy.watched.by_path
     siblings = (f"{parent}.{each}" for each, _ in anatomy.model.get_submodule(parent).named_children())
     ran = [one for one in siblings if called.get(one) and type(anatomy.model.get_submodule(one)) is kind]
-    first, *others = sorted((call for one in ran for call in called[one]), key=lambda call: call.start) or [None]
-    if first is None or not others:
+    calls = sorted((call for one in ran for call in called[one]), key=lambda call: call.start)
+    if len(calls) < 2:
         return None
+    first, *others = calls
     reached = anatomy.watched.reached_from(first.output)
     side_by_side = not any(memory(value) in reached for call in others for _, value in call.tensors_in())
     return first.path if side_by_side else None

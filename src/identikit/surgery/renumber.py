@@ -52,12 +52,13 @@ def renumber(stack: nn.Module, numbers: dict[int, int]) -> Undo:
     return undo
 
 
-def renumbered_for(anatomy: Anatomy, edits: list[Edit], undo: ExitStack, *, decoding: bool) -> None:
+def renumbered_for(anatomy: Anatomy, edits: list[Edit], undo: ExitStack) -> bool:
     """Number the live layers of every stack that loses whole layers, so that a cache starts at a live one.
 
-    What puts the numbers back goes onto `undo`. Raises RoleError where no live layer can be the cache's first, unless
-    `decoding` is not wanted.
+    What puts the numbers back goes onto `undo`. Returns whether there were numbers to change. Raises RoleError where
+    no live layer can be the cache's first.
     """
+    changed = False
     gone: dict[str, list[int]] = {}
     for edit in edits:
         place = stack_of(edit.at)
@@ -71,9 +72,11 @@ def renumbered_for(anatomy: Anatomy, edits: list[Edit], undo: ExitStack, *, deco
         facts = anatomy.family.layer_facts(anatomy.model, path, depth)
         numbers = live_first(facts, layers)
         first = next(layer for layer, number in numbers.items() if number == 0)
-        if decoding and first in layers:
+        if first in layers:
             raise RoleError(_no_first(path, [layer for layer in layers if facts[layer] == facts[first]], facts[first]))
         undo.callback(renumber(stack, numbers))
+        changed = True
+    return changed
 
 
 def _no_first(stack: str, layers: list[int], kind: Any) -> str:

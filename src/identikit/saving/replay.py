@@ -1,0 +1,110 @@
+"""A plan replayed on a full model: the model made from its first configuration, its layers taken out again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from identikit.errors import IdentikitError, InputsError, ModelError, PlanError
+from identikit.families import FAMILIES, Family, family_of
+from identikit.places import expand, inside
+from identikit.plan import Plan
+from identikit.saving.weights import closed_up
+from identikit.sources.sentences import check_code
+from identikit.structure.fingerprints import structure_of
+from identikit.structure.stacks import numbered_children, stack_of
+from identikit.surgery.carried import Carried, carry, shortened_by
+from identikit.surgery.remove import remove
+
+
+def constructed(
+    place: Path, plan: Plan, configuration: dict[str, Any] | None, own: Family | None = None
+) -> nn.Module | None:
+    """The full model with weights still to come, made from its first configuration; None where no library can.
+
+    Raises ModelError where a configuration is there, and what it says cannot be made.
+    """
+    if configuration is None:
+        return None
+    check_code(place)
+    for family in FAMILIES if own is None else (own,):
+        try:
+            made = family.construct(place, configuration, plan.model)
+        except IdentikitError:
+            raise
+        except Exception as cause:  # whatever a constructor raises, the configuration is to blame
+            first = (str(cause).strip().splitlines() or [""])[0]
+            raise ModelError(
+                f"no {plan.model} can be made from the configuration in {place}: {type(cause).__name__}: {first}. "
+                "Save the model again."
+            ) from cause
+        if made is not None:
+            return made.eval()
+    return None
+
+
+def replayed(
+    model: nn.Module, plan: Plan, inputs: Any, family: Family | None, *, needs_example: bool = False
+) -> nn.Module:
+    """`model` without what the plan takes out, in place, as `remove` does it.
+
+    Where no example of the input is known, the stacks are shortened and nothing is run; `needs_example` forbids that.
+    """
+    if not plan.edits:
+        return model
+    if inputs is not None or family_of(model, family).example(model) is not None:
+        return remove(model, plan, inputs=inputs, family=family)
+    if plan.fingerprint not in ("", structure_of(model)):
+        raise PlanError(
+            f"this plan was made for a {plan.model or 'model'} of another structure ({plan.fingerprint}); this "
+            f"{type(model).__name__} is {structure_of(model)}. Pass the model that the plan was made for."
+        )
+    whole = [edit.at for edit in plan if edit.op == "identity" and _in_stack(model, edit.at)]
+    if needs_example or len(whole) < len(plan):
+        other = next((edit for edit in plan if edit.at not in whole), next(iter(plan)))
+        raise InputsError(f'the plan has "{other}", which takes one example of the input to replay. Pass inputs=...')
+    return _shortened(model, plan)
+
+
+def expected_names(full: nn.Module, plan: Plan, *, closed: bool) -> dict[str, str]:
+    """Each weight of `full` that the plan leaves, and the name that it has in the file.
+
+    `closed`: the numbers of a stack are closed up there, as in the shortened model itself.
+    """
+    slots = slots_of(full, plan.places)
+    history = Carried(plan, None, shortened_by(None, [path for path in slots if _in_stack(full, path)]))
+    left = [name for name in full.state_dict() if not any(inside(name, path) for path in slots)]
+    return {name: closed_up(history, name) if closed else name for name in left}
+
+
+def slots_of(model: nn.Module, places: tuple[str, ...]) -> list[str]:
+    """Every path of the layers at `places`: one layer may stand in several. Raises PlaceError for no such layer."""
+    every = dict(model.named_modules(remove_duplicate=False))
+    known = [path for path in every if path]
+    gone = {id(every[expand(place, known, model=type(model).__name__)[0]]) for place in places}
+    return [path for path, module in every.items() if id(module) in gone]
+
+
+def _in_stack(model: nn.Module, path: str) -> bool:
+    """Whether the layer at `path` stands in a container that can be shortened."""
+    place = stack_of(path)
+    if place is None:
+        return False
+    container = model.get_submodule(place[0])
+    return isinstance(container, (nn.ModuleList, nn.Sequential)) and bool(numbered_children(container))
+
+
+def _shortened(model: nn.Module, plan: Plan) -> nn.Module:
+    """Whole layers of stacks taken out without a run: what was saved had them taken out so, and was proved."""
+    slots = slots_of(model, plan.places)
+    gone = {id(model.get_submodule(path)) for path in slots}
+    for stack in {path.rpartition(".")[0] for path in slots}:
+        container = model.get_submodule(stack)
+        layers = [container.get_submodule(name) for name in numbered_children(container)]
+        kept = [layer for layer in layers if id(layer) not in gone]
+        container._modules.clear()
+        container._modules.update({str(number): layer for number, layer in enumerate(kept)})
+    carry(model, Carried(plan, None, shortened_by(None, slots)))
+    return model

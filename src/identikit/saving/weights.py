@@ -1,0 +1,118 @@
+"""The weights of a plan folder: named by the paths of the model first loaded, each tensor once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from identikit.errors import ModelError, SaveError
+from identikit.places import inside
+from identikit.surgery.carried import Carried, carried
+
+_NEEDS_EXAMPLE = "identikit.needs_example"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file of weights holds. `needs_example`: the removal cannot be replayed by shortening stacks alone."""
+
+    file: Path
+    tensors: Mapping[str, torch.Tensor]
+    needs_example: bool
+
+
+def read_weights(file: Path) -> Stored:
+    """Read a file of weights. Raises ModelError where it is damaged."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            notes = opened.metadata() or {}
+        return Stored(file, load_file(file), notes.get(_NEEDS_EXAMPLE) == "true")
+    except (SafetensorError, OSError) as cause:
+        raise ModelError(f"{file} is damaged: {' '.join(str(cause).split())}. Save the model again.") from cause
+
+
+def write_weights(model: nn.Module, file: Path, *, gone: Collection[str], needs_example: bool) -> None:
+    """Write what is left of `model` under the names it had when first loaded, without the layers at `gone`."""
+    held: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for name, value in model.state_dict(keep_vars=True).items():
+        first = first_name(model, name)
+        if not isinstance(value, torch.Tensor):
+            raise SaveError(f"{type(model).__name__} keeps {name} in its state, which is no tensor. Take it out first.")
+        if id(value) in seen or any(inside(first, place) for place in gone):
+            continue
+        seen.add(id(value))
+        held[first] = value.detach()
+    shared = Counter(value.untyped_storage().data_ptr() for value in held.values())
+    whole = {
+        name: value.clone() if shared[value.untyped_storage().data_ptr()] > 1 else value.contiguous()
+        for name, value in held.items()
+    }
+    save_file(whole, file, metadata=_notes(needs_example))
+
+
+def note_example(file: Path) -> None:
+    """Say in a file of weights that one example of the input is needed to load it."""
+    save_file(load_file(file), file, metadata=_notes(True))
+
+
+def first_name(model: nn.Module, name: str) -> str:
+    """The name that a weight had in the model first loaded."""
+    history = carried(model)
+    return history.first_path(name) if history else name
+
+
+def check_fits(stored: Stored, full: nn.Module, expected: Mapping[str, str]) -> None:
+    """Refuse weights that are not those of `full` without its removed layers, before it is edited.
+
+    `expected` is the name in `full` to the name in the file, of all that stays. Raises SaveError.
+    """
+    own = full.state_dict(keep_vars=True)
+    present = {id(own[name]) for name, there in expected.items() if there in stored.tensors}
+    lacking = [
+        there for name, there in expected.items() if there not in stored.tensors and id(own[name]) not in present
+    ]
+    if lost := sorted({*lacking, *(set(stored.tensors) - set(expected.values()))}):
+        raise SaveError(
+            f"{stored.file} does not fit {type(full).__name__} without its removed layers: {lost[0]} is on one side "
+            "only. Load it into the model it was saved from."
+        )
+    for name, there in expected.items():
+        if there in stored.tensors and stored.tensors[there].shape != own[name].shape:
+            shapes = [" x ".join(map(str, value.shape)) for value in (stored.tensors[there], own[name])]
+            raise SaveError(f"{stored.file} holds {there} as {shapes[0]}; this {type(full).__name__} has {shapes[1]}.")
+
+
+def fill(model: nn.Module, stored: Stored, *, by_first_name: bool) -> None:
+    """Give `model` the weights and their dtypes; tied weights are stored once and stay tied. Raises SaveError."""
+    own = model.state_dict(keep_vars=True)
+    source = {name: first_name(model, name) if by_first_name else name for name in own}
+    given = {name: stored.tensors[there] for name, there in source.items() if there in stored.tensors}
+    filled = {id(own[name]) for name in given}
+    lacking = [name for name, value in own.items() if id(value) not in filled]
+    if lost := sorted({*lacking, *(set(stored.tensors) - set(source.values()))}):
+        raise SaveError(f"{stored.file} does not fit the model without its removed layers: {lost[0]}.")
+    for name, value in given.items():
+        own[name].data = own[name].data.to(value.dtype)
+    model.load_state_dict(given, strict=False)
+
+
+def closed_up(history: Carried, name: str) -> str:
+    """The name that a weight of the model first loaded has once `history.shortened` is gone."""
+    parts = name.split(".")
+    for depth, part in enumerate(parts):
+        gone = history.shortened.get(".".join(name.split(".")[:depth]), ())
+        if part.isdecimal():
+            parts[depth] = str(int(part) - sum(each < int(part) for each in gone))
+    return ".".join(parts)
+
+
+def _notes(needs_example: bool) -> dict[str, str]:
+    return {"format": "pt", _NEEDS_EXAMPLE: "true"} if needs_example else {"format": "pt"}
