@@ -176,8 +176,8 @@ def test_numbers_that_mean_more_than_a_place_in_the_cache_are_left_alone_or_refu
         bypass(model, "rwkv.blocks.0", inputs=inputs)
     assert str(refusal.value) == (
         "with rwkv.blocks.0 bypassed the other layers must be renumbered for the cache, but their numbers mean more "
-        "than a place in it ('RwkvBlock' object has no attribute 'pre_ln'). Use ik.remove, which leaves them where that "
-        "is so."
+        "than a place in it ('RwkvBlock' object has no attribute 'pre_ln'). Use ik.remove, which leaves them where "
+        "that is so."
     )
     assert before.changes(model) == []
     with bypass(model, "rwkv.blocks.1", inputs=inputs) as handle:

@@ -10,6 +10,9 @@ import typer
 from identikit.cli import apply, demo, prune, report, scan, sites
 from identikit.cli.console import complain
 
+#: The class of every wrong option; typer hands out this child of it alone.
+_UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
+
 app = typer.Typer(
     name="identikit",
     help="Turn any layer of a PyTorch model into the identity: safely, measurably, for good.",
@@ -40,13 +43,17 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code: 0, 2 for bad input, 1 for a defect, 130 after Ctrl-C."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in given
     try:
-        app([each for each in given if each != "--debug"], standalone_mode=True)
-    except KeyboardInterrupt:
+        sys.exit(app([each for each in given if each != "--debug"], standalone_mode=False))
+    except (KeyboardInterrupt, typer.Abort):
         complain("stopped. What was measured is kept; go on with --resume.")
         sys.exit(130)
+    except _UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else "identikit"
+        complain(f"{error.format_message().rstrip('.')}. See {command} --help.")
+        sys.exit(2)
     except Exception as error:  # the outermost frame: everything becomes one line, or a traceback with --debug
         if debug:
             raise

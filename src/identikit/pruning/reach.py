@@ -36,8 +36,8 @@ def ended_early(budget: Budget, dropped: int, left: float) -> str:
     if budget.drop is not None:
         return f"--drop {budget.drop} was not reached: after {dropped} no further layer can go. Try --drop {dropped}."
     return (
-        f"--params {budget.params:g} was not reached: after {dropped} layers {left:.1%} of the parameters are left and no "
-        f"further layer can go. {_try_params(left)}"
+        f"--params {budget.params:g} was not reached: after {dropped} layers no further one can go, and "
+        f"{left:.1%} of the parameters are left. {_try_params(left)}"
     )
 
 

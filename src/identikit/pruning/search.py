@@ -62,7 +62,7 @@ class Search:
         return steps, len(steps) - 1, "no further layer can go: each stack keeps one."
 
     def candidates(self, step: Step) -> list[str]:
-        """The layers that may go after `step`: none that is gone with a layer around it; the last one of a stack stays."""
+        """The layers that may go after `step`: none that went with a layer around it; the last one of a stack stays."""
         gone = {id(self.model.get_submodule(path)) for path in step.gone}
         left = {stack: len(layers - gone) for stack, layers in self._stacks().items()}
         return [

@@ -26,7 +26,7 @@ class Score:
         self.higher_is_better = bool(getattr(self._function, "higher_is_better", True))
 
     def __call__(self, model: nn.Module, seed: int = 0) -> float:
-        """The model's score, in eval mode and without a trace. MetricError where the function fails or gives no number."""
+        """The score in eval mode, without a trace. MetricError where the function fails or gives no finite number."""
         try:
             with traceless(model):
                 torch.manual_seed(seed)

@@ -41,8 +41,16 @@ def _one_difference(a: torch.Tensor, b: torch.Tensor) -> float:
     if not a.is_floating_point():
         return math.inf
     left, right = a.detach().double().cpu(), b.detach().double().cpu()
-    if not torch.equal(left.isfinite(), right.isfinite()):
+    finite = left.isfinite()
+    if not torch.equal(finite, right.isfinite()) or not _same_strange(left[~finite], right[~finite]):
         return math.inf
-    left, right = left.nan_to_num(posinf=0, neginf=0), right.nan_to_num(posinf=0, neginf=0)
+    left, right = left[finite], right[finite]
+    if left.numel() == 0:
+        return 0.0
     scale = max(float(right.abs().max()), 1e-12)
     return float((left - right).abs().max()) / scale / _TOLERANCE.get(a.dtype, 1e-5)
+
+
+def _same_strange(left: torch.Tensor, right: torch.Tensor) -> bool:
+    """Whether infinities have the same sign, and what is no number is so on both sides."""
+    return torch.equal(left.isnan(), right.isnan()) and torch.equal(left[~left.isnan()], right[~right.isnan()])

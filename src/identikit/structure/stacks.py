@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from torch import nn
@@ -21,26 +22,37 @@ def members(module: nn.Module) -> list[str]:
 
 
 def outermost_blocks(model: nn.Module, judge: Callable[[str], Verdict]) -> list[str]:
-    """Every whole block: a container's member with weights that is proved, and lies inside no other such block.
+    """Every whole block: a container's member with a matrix of weights that is proved, and lies in no other such block.
 
-    Where some members of a container are whole blocks and others are refused, the refused ones are not looked into:
-    they are layers of the same stack that must stay.
+    Where some members of a container are whole blocks and others are refused, a refused one is a layer of the same
+    stack that must stay, and is not taken apart; unless it holds a stack itself. Then the members are stages (the first
+    one keeps the shape, the others halve the picture), and the blocks are those of the stages.
     """
-    found: list[str] = []
+    return _blocks_in(model, "", judge, stacks_only=False)
 
-    def visit(module: nn.Module, path: str) -> None:
-        places = {name: f"{path}.{name}" if path else name for name, _ in module.named_children()}
-        own = [name for name in members(module) if name in places]  # a layer's second slot is no layer of its own
-        weighty = [name for name in own if any(True for _ in module.get_submodule(name).parameters())]
-        blocks = {name for name in weighty if judge(places[name]).ok}
-        for name, child in module.named_children():
-            if name in blocks:
-                found.append(places[name])
-            elif name not in weighty or not blocks:
-                visit(child, places[name])
 
-    visit(model, "")
-    return found
+def _blocks_in(module: nn.Module, path: str, judge: Callable[[str], Verdict], *, stacks_only: bool) -> list[str]:
+    """The whole blocks inside; with `stacks_only` those that stand in a row with another one of their class."""
+    children = dict(module.named_children())
+    places = {name: f"{path}.{name}" if path else name for name in children}
+    weighty = [name for name in members(module) if name in children and _has_matrix(children[name])]
+    blocks = [name for name in weighty if judge(places[name]).ok]
+    if stacks_only:
+        kinds = Counter(type(children[name]) for name in blocks)
+        blocks = [name for name in blocks if kinds[type(children[name])] > 1]
+    inside = {
+        name: _blocks_in(child, places[name], judge, stacks_only=stacks_only or (bool(blocks) and name in weighty))
+        for name, child in children.items()
+        if name not in blocks
+    }
+    if any(inside.get(name) for name in weighty):
+        for name in blocks:
+            inside[name] = _blocks_in(children[name], places[name], judge, stacks_only=True)
+    return [found for name in children for found in inside.get(name) or ([places[name]] if name in blocks else [])]
+
+
+def _has_matrix(module: nn.Module) -> bool:
+    return any(parameter.ndim > 1 for parameter in module.parameters())
 
 
 def stack_of(path: str) -> tuple[str, int] | None:

@@ -53,8 +53,8 @@ def _require_numbers_without_effect(anatomy: Anatomy, handle: Handle) -> None:
         why = ""
     if not same:
         raise RoleError(
-            f"with {', '.join(handle.plan.places)} bypassed the other layers must be renumbered for the cache, but their "
-            f"numbers mean more than a place in it{why}. Use ik.remove, which leaves them where that is so."
+            f"with {', '.join(handle.plan.places)} bypassed the other layers must be renumbered for the cache, but "
+            f"their numbers mean more than a place in it{why}. Use ik.remove, which leaves them where that is so."
         )
 
 
