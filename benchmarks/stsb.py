@@ -2,8 +2,8 @@
 
     python benchmarks/stsb.py --data FOLDER [--limit 1000]
 
-FOLDER holds stsb-en-train.csv and stsb-en-dev.csv (PhilipMay/stsb-multi-mt). Runs the command line as a user would, then
-loads the saved folder with sentence-transformers alone. Writes benchmarks/results/stsb.json.
+FOLDER holds stsb-en-train.csv and stsb-en-dev.csv (PhilipMay/stsb-multi-mt). Runs the command line as a user
+would, then loads the saved folder with sentence-transformers alone. Writes benchmarks/results/stsb.json.
 """
 
 from __future__ import annotations

@@ -179,9 +179,9 @@ def test_a_lock_keeps_another_process_out(tmp_path: Path) -> None:
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-    assert os.listdir(tmp_path) == ["a.lock"]  # left behind
+    assert os.listdir(tmp_path) == [".a.identikit-lock"]  # left behind
     with locked(tmp_path / "a"):
-        assert (tmp_path / "a.lock").read_text() == f"{os.getpid()}\n"
+        assert (tmp_path / ".a.identikit-lock").read_text() == f"{os.getpid()}\n"
     assert os.listdir(tmp_path) == []
 
 
@@ -190,18 +190,18 @@ def test_a_lock_keeps_this_process_out_too(tmp_path: Path) -> None:
         with pytest.raises(SaveError, match=f"is being written by process {os.getpid()}"), locked(tmp_path / "a"):
             raise AssertionError("twice in")
         with locked(tmp_path / "b"):
-            assert (tmp_path / "b.lock").exists()
+            assert (tmp_path / ".b.identikit-lock").exists()
     with locked(tmp_path / "a"):
-        assert (tmp_path / "a.lock").exists()
+        assert (tmp_path / ".a.identikit-lock").exists()
 
 
 def test_a_lock_file_of_a_dead_process_stops_nobody(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     for content in (f"{gone.pid}\n", f"{os.getpid()}\n", "", "no number\n"):
-        (tmp_path / "a.lock").write_text(content)
+        (tmp_path / ".a.identikit-lock").write_text(content)
         with locked(tmp_path / "a"):
-            assert (tmp_path / "a.lock").read_text() == f"{os.getpid()}\n"
+            assert (tmp_path / ".a.identikit-lock").read_text() == f"{os.getpid()}\n"
 
 
 def test_the_workers_of_a_killed_process_are_waited_for(tmp_path: Path) -> None:
@@ -242,3 +242,11 @@ def test_a_race_for_the_lock_has_one_winner_at_a_time(tmp_path: Path) -> None:
 def test_files_import_no_torch() -> None:
     code = "import sys, identikit.files, identikit.progress\nprint({'torch', 'numpy', 'rich'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_a_lock_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    theirs = tmp_path / "poetry.lock"
+    theirs.write_text("theirs")
+    with locked(tmp_path / "poetry"):
+        assert theirs.read_text() == "theirs"
+    assert theirs.read_text() == "theirs"

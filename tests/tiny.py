@@ -9,7 +9,11 @@ import torch
 
 from zoo import weigh
 
-WORDS = "<pad> <s> </s> <unk> <mask> the a cat dog bird man sat ran flew sings on in mat house sky song old new".split()
+SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<mask>")
+ANIMATE = ("the", "a", "cat", "dog", "bird", "man", "sat", "ran", "sings", "flew")
+OTHER = ("on", "in", "mat", "house", "sky", "song", "old", "new")
+WORDS = (*SPECIAL, *ANIMATE, *OTHER)
+IDS = torch.tensor([[5, 7, 11, 15, 6, 19], [6, 8, 12, 15, 5, 20]])
 PAIRS = """one,two,score
 the cat sat on the mat,a cat sat on a mat,4.5
 the old dog ran,a bird flew in the sky,0.5
@@ -29,7 +33,8 @@ def tokenizer() -> Any:
 
     inner = Tokenizer(WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<unk>"))
     inner.pre_tokenizer = WhitespaceSplit()
-    special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>"}
+    names = ("pad_token", "bos_token", "eos_token", "unk_token", "mask_token")
+    special = dict(zip(names, SPECIAL, strict=True))
     made = PreTrainedTokenizerFast(tokenizer_object=inner, model_max_length=32, **special)
     made.chat_template = "{% for m in messages %}{{ m['content'] }} {% endfor %}"
     return made

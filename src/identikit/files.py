@@ -121,11 +121,11 @@ def _explanation(path: Path, cause: OSError) -> str:
 def locked(path: str | Path) -> Iterator[None]:
     """Be the only process (and the only writer in this one) at work on `path`. Raises SaveError where another is.
 
-    The lock is the system's, on the file `path`.lock that names its holder: it ends with its process, `kill -9`
+    The lock is the system's, on a hidden file beside `path` that names its holder: it ends with its process, `kill -9`
     included, so a lock file left behind stops nobody.
     """
-    lock = Path(f"{os.path.realpath(path)}.lock")
-    with explained(lock):
+    lock = lock_of(path)
+    with explained(Path(path)):
         descriptor = _take(lock, Path(path))
     try:
         yield
@@ -133,6 +133,12 @@ def locked(path: str | Path) -> Iterator[None]:
         if sys.platform != "win32":  # there an open file cannot be removed: it stays, and stops nobody
             lock.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def lock_of(path: str | Path) -> Path:
+    """The lock file of `path`: a name of our own, so that nobody's `poetry.lock` is taken for it."""
+    target = Path(os.path.realpath(path))
+    return target.with_name(f".{target.name[:100]}.identikit-lock")
 
 
 def _take(lock: Path, path: Path) -> int:

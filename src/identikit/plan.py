@@ -75,7 +75,8 @@ class Plan:
 
     @classmethod
     def of(cls, places: Iterable[str], op: str = "identity", **header: str) -> Plan:
-        """The plan that does `op` at each of `places`."""
+        """The plan that does `op` at each of `places` (one path or several)."""
+        places = [places] if isinstance(places, str) else places
         return cls(frozenset(Edit(op, place) for place in places), **header)
 
     def __or__(self, other: Plan) -> Plan:

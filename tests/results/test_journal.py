@@ -32,7 +32,7 @@ def test_a_journal_holds_what_write_writes(tmp_path: Path) -> None:
         for number in range(6):
             scan.append(sample.row(number))
             assert ScanResult.read(tmp_path / "a.jsonl") == scan  # on disk at once
-        assert (tmp_path / "a.jsonl.lock").exists()
+        assert (tmp_path / ".a.jsonl.identikit-lock").exists()
     sample.scan().write(tmp_path / "b.jsonl")
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
     assert sorted(os.listdir(tmp_path)) == ["a.jsonl", "b.jsonl"]
@@ -121,7 +121,7 @@ def test_kill_9_loses_at_most_the_line_being_written(tmp_path: Path) -> None:
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-    assert (tmp_path / "scan.jsonl.lock").exists()  # its holder is dead: it stops nobody
+    assert (tmp_path / ".scan.jsonl.identikit-lock").exists()  # its holder is dead: it stops nobody
     with ScanResult.resume(path, sample.header()) as scan:
         count = len(scan)
         assert count >= seen - 1  # the header is a line too

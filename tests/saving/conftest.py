@@ -7,11 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import tiny
-
-IDS = torch.tensor([[5, 7, 11, 15, 6, 19], [6, 8, 12, 15, 5, 20]])
 
 
 @pytest.fixture

@@ -56,9 +56,9 @@ def test_an_empty_folder_is_taken(bert: Any, tmp_path: Path) -> None:
 
 def test_the_new_one_replaces_the_old_one_whole(bert: Any, tmp_path: Path) -> None:
     tiny.folder(tmp_path / "x", "causal")
-    (tmp_path / "x" / "notes.txt").write_text("of the old model")
+    (tmp_path / "x" / "old_tokenizer.json").write_text("of the old model")
     ik.save(bert, tmp_path / "x", overwrite=True)
-    assert not (tmp_path / "x" / "notes.txt").exists()
+    assert not (tmp_path / "x" / "old_tokenizer.json").exists()
     assert type(ik.load(tmp_path / "x")).__name__ == "BertForSequenceClassification"
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
@@ -145,9 +145,14 @@ def test_a_renaming_that_fails(
 
 def test_an_interrupt_leaves_nothing(tmp_path: Path, seen: Seen) -> None:
     before = seen()
-    with pytest.raises(KeyboardInterrupt), proved_folder(tmp_path / "new" / "deep" / "x") as partial:
-        (partial / "half").write_text("written")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with proved_folder(tmp_path / "new" / "deep" / "x") as partial:
+            (partial / "half").write_text("written")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert seen() == before
 
 

@@ -15,12 +15,12 @@ from torch import nn
 
 import identikit as ik
 import tiny
-from identikit.errors import IdentikitError, InputsError, ModelError, PlaceError, PlanError, SaveError
+from identikit.errors import IdentikitError, InputsError, ModelError, PlaceError, PlanError, RoleError, SaveError
 from identikit.plan import Plan
 from identikit.surgery.carried import carried
 from laws.snapshot import Snapshot
-from saving.conftest import IDS
-from zoo import case, weigh
+from tiny import IDS
+from zoo import weigh
 
 X = torch.linspace(-1, 1, 12).reshape(3, 4)
 
@@ -65,6 +65,23 @@ class Counting(Plain):
         for number in range(4):
             x = self.layers[number](x)
         return x / len(self.layers)
+
+
+class Branch(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.branch(x)
+
+
+class Branching(Plain):
+    """Layers with a branch inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Branch() for _ in range(4))
 
 
 def plain(kind: type[nn.Module] = Plain) -> nn.Module:
@@ -118,12 +135,18 @@ def test_a_second_removal_on_a_plain_module(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["checkpoint", "plan"])
 def test_an_inner_edit(form: Any, tmp_path: Path) -> None:
     """A branch that became zero: the slot stays, without its weights."""
-    entry = case("nested")
-    batch = entry.inputs(entry.build())
-    model = ik.remove(entry.build(), "stages.0.1.down", inputs=batch)
-    ik.save(model, tmp_path / "x", form, inputs=batch)
-    again = ik.load(tmp_path / "x", entry.build(), inputs=batch)
-    assert torch.equal(batch.call(again), batch.call(model))
+    model = ik.remove(plain(Branching), "layers.1.branch", inputs=X)
+    expected = saved(model, tmp_path / "x", form)
+    assert torch.equal(ik.load(tmp_path / "x", Branching(), inputs=X)(X), expected)
+
+
+def test_an_inner_edit_that_is_only_bypassed(tmp_path: Path) -> None:
+    """A layer that still runs, for its output's shape, cannot be left out: refused, and nothing is written."""
+    model = plain(Branching)
+    with ik.bypass(model, "layers.1.branch.1", inputs=X), pytest.raises(RoleError) as error:
+        ik.save(model, tmp_path / "x", "plan", inputs=X)
+    assert 'the bypassed "layers.1.branch.1" still runs' in str(error.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_tied_weights_stay_tied(tmp_path: Path) -> None:
@@ -135,11 +158,10 @@ def test_tied_weights_stay_tied(tmp_path: Path) -> None:
 
 
 def test_a_dtype_for_each_weight(tmp_path: Path) -> None:
-    model = plain()
-    model.layers[2].half()
+    model: Any = plain()
     model.scale.data = model.scale.data.double()
     ik.save(ik.remove(model, "layers.2", inputs=X), tmp_path / "x", "plan", inputs=X)
-    again = ik.load(tmp_path / "x", Plain())
+    again: Any = ik.load(tmp_path / "x", Plain())
     assert again.scale.dtype == torch.float64
     assert again.layers[0].weight.dtype == torch.float32
 
@@ -188,7 +210,7 @@ HOSTILE = {
     "wrong types": (hostile(edits=[{"op": 1, "at": []}]), PlanError, "must be texts"),
     "an unknown key": (hostile(run="rm"), PlanError, "unknown key 'run'"),
     "an unknown edit": (hostile(edits=[edit("layers.1", "exec")]), PlanError, "no edit is called"),
-    "an edit of another version": (hostile(edits=[edit("layers.1", "adapter")]), IdentikitError, "adapter at layers.1"),
+    "an edit of another version": (hostile(edits=[edit("layers.1", "adapter")]), IdentikitError, "adapter"),
     "a path": (hostile(edits=[edit("../../etc/passwd")]), PlanError, "a place is a dotted path"),
     "no such layer": (hostile(edits=[edit("layers.7")]), PlaceError, 'no layer "layers.7" in Plain'),
     "a place that means several": (hostile(edits=[edit("layers.*")]), PlanError, "may mean several"),

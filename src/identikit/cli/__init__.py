@@ -9,9 +9,11 @@ import typer
 
 from identikit.cli import apply, demo, prune, report, scan, sites
 from identikit.cli.console import complain
+from identikit.errors import InputsError
 
 #: The class of every wrong option; typer hands out this child of it alone.
 _UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
+_STOPPED = 130
 
 app = typer.Typer(
     name="identikit",
@@ -46,15 +48,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in given
     try:
-        sys.exit(app([each for each in given if each != "--debug"], standalone_mode=False))
+        arguments = [each for each in given if each != "--debug"]
+        code = app(arguments, prog_name="identikit", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        complain("stopped. What was measured is kept; go on with --resume.")
-        sys.exit(130)
+        code = _STOPPED
     except _UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "identikit"
-        complain(f"{error.format_message().rstrip('.')}. See {command} --help.")
+        said = error.format_message()
+        complain(f"{said if said.endswith(('.', '?')) else said + '.'} See {command} --help.")
         sys.exit(2)
+    except InputsError as error:
+        if debug:
+            raise
+        hint = "" if "--data" in str(error) else " On the command line: --data FILE."
+        sys.exit(complain(InputsError(f"{error}{hint}")))
     except Exception as error:  # the outermost frame: everything becomes one line, or a traceback with --debug
         if debug:
             raise
         sys.exit(complain(error))
+    if code == _STOPPED:  # typer makes this of Ctrl-C
+        complain("stopped. What was measured is kept; go on with --resume.")
+    sys.exit(code)

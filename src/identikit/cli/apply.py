@@ -21,20 +21,13 @@ def command(
     to: o.Folder,
     saved_as: o.Format = "checkpoint",
     overwrite: o.Overwrite = False,
-    data: Annotated[
-        str | None, typer.Option("--data", help="Prove on this data's first batch, not on an example.")
-    ] = None,
-    task: o.Task = None,
-    device: o.Device = "auto",
-    dtype: o.Dtype = None,
-    trust_remote_code: o.Trust = False,
-    batch_size: o.BatchSize = 32,
-    max_length: o.MaxLength = None,
-    limit: o.Limit = None,
-    seed: o.Seed = 0,
-) -> None:
+    data: o.Example = None,
+    task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, trust_remote_code: o.Trust = False,
+    text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,
+    batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, seed: o.Seed = 0,
+) -> None:  # fmt: skip
     """Take out of a model what a plan says, and save the rest, proved."""
-    from identikit.cli.opening import opened_data, opened_model
+    from identikit.cli.opening import first_batch, opened_model
     from identikit.plan import Plan
     from identikit.saving.folder import check_place
     from identikit.saving.save import save
@@ -45,10 +38,9 @@ def command(
     opened = opened_model(model, task, device, dtype, trust_remote_code, seed)
     inputs = opened.inputs
     if data is not None:
-        read = opened_data(
-            data, opened, batch_size=batch_size, max_length=max_length, limit=limit or batch_size, seed=seed
-        )
-        inputs = next(iter(read))
+        columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
+        reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
+        inputs = first_batch(data, opened, **columns, **reading)
     smaller = remove(opened.model, wanted, inputs=inputs)
     save(smaller, to, saved_as, like=opened.folder, overwrite=overwrite, inputs=inputs)
     note(f"removed {', '.join(wanted.places)}; saved and proved: {to}")

@@ -31,14 +31,14 @@ def command(
     from identikit.reporting.text import front_table, scan_table, summary_table
 
     pairs = str(files("identikit") / "demo" / "pairs.csv")
-    heading("1. A real model and 240 pairs of sentences", "all-MiniLM-L6-v2: BERT, 6 layers")
+    heading("1. A real model and pairs of sentences", "all-MiniLM-L6-v2: BERT, 6 layers")
     opened = opened_model(_model_folder(), None, device, None, False, seed)
     data = opened_data(pairs, opened, batch_size=batch_size, max_length=max_length, limit=limit, seed=seed)
     data.name = "pairs.csv"
     to.mkdir(parents=True, exist_ok=True)
 
     heading("2. Which layers matter, and which can go", "no labels needed")
-    as_typed = f"identikit prune MODEL --data pairs.csv --metric fidelity --metric spearman --keep {keep:g} --to smaller"
+    as_typed = f"identikit prune MODEL --data pairs.csv --metric fidelity --metric spearman --keep {keep:g} --to small"
     pruned, written = prune_and_save(
         opened, data, to / "model", "checkpoint", page=to / "report.html", resume=False, overwrite=True,
         metrics=["fidelity", "spearman"], keep=keep, seed=seed, name="all-MiniLM-L6-v2", command=as_typed,

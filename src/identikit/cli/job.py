@@ -20,12 +20,17 @@ def prune_and_save(
     Rows are written to `to`.scan.jsonl as they are measured: that file survives a kill, and --resume goes on with it.
     The HTML page goes to `page` where the libraries that draw it are here.
     """
+    from identikit.errors import BudgetError
     from identikit.pruning.prune import prune
     from identikit.saving.save import save
 
     journal = to.with_name(to.name + ".scan.jsonl")
     inputs = opened.inputs if data is None else None
-    pruned = prune(opened.model, data, to=journal, resume=resume, overwrite=overwrite, inputs=inputs, **how)
+    try:
+        pruned = prune(opened.model, data, to=journal, resume=resume, overwrite=overwrite, inputs=inputs, **how)
+    except BudgetError as error:
+        kept = journal.exists() or journal.with_name(journal.name + ".new").exists()
+        raise BudgetError(f"{error} With --resume nothing is measured twice." if kept else str(error)) from error
     example = next(iter(data)) if data is not None else inputs
     save(pruned.model, to, saved_as, like=opened.folder, overwrite=overwrite, inputs=example)
     front = replace(pruned.front, size_before=_weights(opened.folder), size_after=_weights(to))
@@ -45,11 +50,12 @@ def singles(scan: ScanResult) -> ScanResult:
 
 
 def _weights(folder: Path | None) -> int | None:
-    """Bytes of the weights in a folder; None where it holds none (a model made by a function)."""
-    if folder is None:
-        return None
-    found = [file for pattern in ("*.safetensors", "*.bin", "*.pt") for file in Path(folder).rglob(pattern)]
-    return sum(file.stat().st_size for file in found) or None
+    """Bytes of the weights that a library loads from a folder; None where it holds none (a function made the model)."""
+    for pattern in ("*.safetensors", "pytorch_model*.bin"):
+        found = list(Path(folder).rglob(pattern)) if folder is not None else []
+        if found:  # the same weights in an older format beside them are not counted twice
+            return sum(file.stat().st_size for file in found)
+    return None
 
 
 def _can_report() -> bool:

@@ -18,6 +18,12 @@ def opened_model(
     return open_model(name, task=task, device=device, dtype=dtype, trust_remote_code=trust_remote_code, seed=seed)
 
 
+def first_batch(file: str, opened: Opened, **options: Any) -> Any:
+    """The first batch of --data: an example of what the model takes."""
+    limit = options.pop("limit") or options["batch_size"]
+    return next(iter(opened_data(file, opened, limit=limit, **options)))
+
+
 def opened_data(file: str, opened: Opened, **options: Any) -> Data:
     """The data of --data, encoded for the model."""
     from identikit.sources.data import read_data

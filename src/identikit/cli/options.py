@@ -12,14 +12,23 @@ DATA_HELP = "CSV, JSON lines, Parquet, text, .npz, or file.py:function."
 Metrics = Annotated[
     list[str] | None,
     typer.Option(
-        "--metric", help="fidelity (needs no labels), kl, loss, accuracy, perplexity, spearman, file.py:function."
+        "--metric",
+        help="fidelity (needs no labels), kl, loss, accuracy, perplexity, spearman, torchmetrics:NAME, file.py:name.",
     ),
 ]
 Score = Annotated[
-    str | None, typer.Option("--score", help="file.py:function that takes a whole model, returns a number.")
+    str | None, typer.Option("--score", help="file.py:function from a model to a number; the goal is about it.")
 ]
 At = Annotated[
     list[str] | None, typer.Option("--at", help='Which layers, e.g. "encoder.layer.[2:5]". Default: all blocks.')
+]
+
+Example = Annotated[
+    str | None, typer.Option("--data", help="Run on this data's first batch, not on a made-up example.")
+]
+As = Annotated[
+    Literal["identity", "zero", "one"] | None,
+    typer.Option("--as", help="What the absence of these layers means, where it is not proved."),
 ]
 
 Task = Annotated[
@@ -56,7 +65,9 @@ Format = Annotated[
 ]
 Keep = Annotated[
     float | None,
-    typer.Option(help="Share of the full score to keep (0.98: 98 %, or 2 % more loss).", rich_help_panel="Goal"),
+    typer.Option(
+        help="Share of the full score to keep; 0.98, the default: 98 %, or 2 % more loss.", rich_help_panel="Goal"
+    ),
 ]
 MaxDrop = Annotated[
     float | None,

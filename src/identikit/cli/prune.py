@@ -20,11 +20,12 @@ def command(
     keep: o.Keep = None, max_drop: o.MaxDrop = None, drop: o.Drop = None, params: o.Params = None,
     metric: o.Metrics = None,
     at: o.At = None,
+    as_: o.As = None,
     saved_as: o.Format = "checkpoint",
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
     score: o.Score = None,
-    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+    confidence: Annotated[float, typer.Option(help="Of the error bars.")] = 0.95,
     task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, trust_remote_code: o.Trust = False,
     text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,
     batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, seed: o.Seed = 0,
@@ -44,7 +45,7 @@ def command(
     pruned, files = prune_and_save(
         opened, read, to, saved_as, page=to.with_name(to.name + ".report.html"), resume=resume, overwrite=overwrite,
         at=at, metrics=metric or "fidelity", keep=keep, max_drop=max_drop, drop=drop, params=params,
-        score=score, seed=seed, confidence=confidence, name=model, command=said(),
+        score=score, seed=seed, confidence=confidence, as_=as_, name=model, command=said(),
     )  # fmt: skip
     if as_json:
         show_json(pruned.front.to_json())

@@ -20,11 +20,12 @@ def command(
     data: Annotated[str | None, typer.Option("--data", help=o.DATA_HELP, show_default=False)] = None,
     metric: o.Metrics = None,
     at: o.At = None,
+    as_: o.As = None,
     to: Annotated[Path | None, typer.Option("--to", help="A file that takes each row as it is measured.")] = None,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
     score: o.Score = None,
-    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+    confidence: Annotated[float, typer.Option(help="Of the error bars.")] = 0.95,
     task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, trust_remote_code: o.Trust = False,
     text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,
     batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, seed: o.Seed = 0,
@@ -41,7 +42,7 @@ def command(
     read = opened_data(data, opened, **columns, **reading) if data is not None else None
     result = scan(
         opened.model, read, at, metric or "fidelity",
-        score=score, inputs=None if read is not None else opened.inputs, seed=seed, confidence=confidence,
+        score=score, inputs=None if read is not None else opened.inputs, seed=seed, confidence=confidence, as_=as_,
         to=to, resume=resume, overwrite=overwrite, name=model, command=said(),
     )  # fmt: skip
     if as_json:

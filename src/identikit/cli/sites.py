@@ -16,31 +16,23 @@ EXAMPLE = 'Example:  identikit sites ./my-bert --at "encoder.layer.0.*"'
 def command(
     model: o.Model,
     at: Annotated[str | None, typer.Option("--at", help="Ask about these layers; inner roles are proved then.")] = None,
-    task: o.Task = None,
-    device: o.Device = "auto",
-    dtype: o.Dtype = None,
-    batch_size: o.BatchSize = 32,
-    max_length: o.MaxLength = None,
-    limit: o.Limit = None,
-    seed: o.Seed = 0,
-    data: Annotated[
-        str | None, typer.Option("--data", help="Run on this data's first batch, not on an example.")
-    ] = None,
-    trust_remote_code: o.Trust = False,
+    data: o.Example = None,
+    task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, trust_remote_code: o.Trust = False,
+    text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,
+    batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, seed: o.Seed = 0,
     as_json: o.Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """What can be edited in a model, and why the rest cannot."""
-    from identikit.cli.opening import opened_data, opened_model
+    from identikit.cli.opening import first_batch, opened_model
     from identikit.families.sites import sites
     from identikit.reporting.text import sites_table
 
     opened = opened_model(model, task, device, dtype, trust_remote_code, seed)
     inputs = opened.inputs
     if data is not None:
-        read = opened_data(
-            data, opened, batch_size=batch_size, max_length=max_length, limit=limit or batch_size, seed=seed
-        )
-        inputs = next(iter(read))
+        columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
+        reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
+        inputs = first_batch(data, opened, **columns, **reading)
     found = sites(opened.model, inputs, at=at)
     if as_json:
         show_json([asdict(site) for site in found])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from identikit.batches import Batch
@@ -54,7 +56,7 @@ class Family:
         return None
 
     def layer_facts(self, model: nn.Module, stack: str, depth: int) -> list[Any]:
-        """What the configuration says of each layer of `stack` (such as its attention type): equal facts, equal kind."""
+        """What the configuration says of each layer of `stack`, such as its attention type: equal facts, equal kind."""
         return [None] * depth
 
     def resize(self, model: nn.Module, stack: str, keep: Sequence[int], depth: int) -> Callable[[], None]:
@@ -65,6 +67,9 @@ class Family:
         """Write the library's own checkpoint into the empty `folder`; companions (tokenizer) come from `like`."""
         from safetensors.torch import save_model
 
+        odd = next((name for name, value in model.state_dict().items() if not isinstance(value, torch.Tensor)), None)
+        if odd is not None:
+            raise SaveError(f"{type(model).__name__} keeps {odd} in its state, which is no tensor. Take it out first.")
         save_model(model, str(folder / WEIGHTS))
 
     def rebuild(self, folder: Path, model: nn.Module) -> nn.Module:
@@ -72,13 +77,25 @@ class Family:
 
         Raises SaveError where a weight is missing or unexpected.
         """
-        from safetensors.torch import load_model
+        from safetensors.torch import load_file
 
         fresh = copy.deepcopy(model)
-        missing, unexpected = load_model(fresh, folder / WEIGHTS, strict=False)
-        if missing or unexpected:
-            raise SaveError(f"{folder} does not fit the model: {sorted([*missing, *unexpected])[0]} is on one side only.")
+        own, held = fresh.state_dict(keep_vars=True), OrderedDict(load_file(folder / WEIGHTS))
+        held._metadata = getattr(own, "_metadata", {})  # type: ignore[attr-defined]  # the versions of torch's modules
+        filled = {id(own[name]) for name in held if name in own}
+        lost = sorted({*(name for name, value in own.items() if id(value) not in filled), *(set(held) - set(own))})
+        if lost:
+            raise SaveError(f"{folder} does not fit the model: {lost[0]} is on one side only.")
+        fresh.load_state_dict(held, strict=False)
         return fresh.eval()
+
+    def owns(self, folder: Path) -> bool:
+        """Whether this library wrote `folder` and `opened` can load it; asked before identikit's own readers."""
+        return False
+
+    def opened(self, folder: Path) -> nn.Module:
+        """The model of a folder that `owns` claims."""
+        raise NotImplementedError(f"{type(self).__name__}.owns claims folders, so it must say how they are opened")
 
     def construct(self, folder: Path, configuration: dict[str, Any], model: str) -> nn.Module | None:
         """The full model of class `model` from its first configuration, weights still to come; None if it is not ours.

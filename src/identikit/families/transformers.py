@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import nn
 from identikit.batches import Batch
 from identikit.families.plain import Args, Family, Kwargs
 from identikit.families.transformers_config import caches_off, configs_on_the_way, is_model, per_layer_lists
-from identikit.families.transformers_construct import from_configuration
+from identikit.families.transformers_construct import first_configuration, from_configuration
 from identikit.families.transformers_depth import resize
 from identikit.families.transformers_files import bring_along, from_checkpoint, load_again, write
 from identikit.families.transformers_inputs import example
@@ -45,8 +44,7 @@ class Transformers(Family):
 
     def configuration(self, model: nn.Module) -> dict[str, Any] | None:
         """All of `model.config` as JSON values."""
-        config: Any = model.config
-        return dict(json.loads(config.to_json_string(use_diff=False)))
+        return first_configuration(model)
 
     def layer_facts(self, model: nn.Module, stack: str, depth: int) -> list[Any]:
         """Of each layer, what the per-layer lists of the nearest configuration say (None where it has none)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,9 +15,26 @@ from torch import nn
 from identikit.errors import needs_extra
 from identikit.families.transformers_quiet import silenced
 
+#: Where a first configuration keeps what the class is told beside it.
+_ARGUMENTS = "_identikit_arguments"
+
+
+def arguments_of(model: nn.Module) -> dict[str, Any]:
+    """What `model`'s class was told beside its configuration: to leave the pooler out, which no configuration says."""
+    if "add_pooling_layer" not in inspect.signature(type(model).__init__).parameters:
+        return {}
+    return {"add_pooling_layer": False} if getattr(model, "pooler", True) is None else {}
+
+
+def first_configuration(model: Any) -> dict[str, Any]:
+    """All of `model.config` as JSON values, and what `arguments_of` says."""
+    value = dict(json.loads(model.config.to_json_string(use_diff=False)))
+    arguments = arguments_of(model)
+    return value | {_ARGUMENTS: arguments} if arguments else value
+
 
 def from_configuration(configuration: dict[str, Any], model: str) -> nn.Module | None:
-    """The transformers class called `model` on `configuration`, with random weights; None where there is no such class."""
+    """The transformers class called `model` on `configuration`, with random weights; None where there is none."""
     if "model_type" not in configuration:
         return None
     try:
@@ -26,14 +45,16 @@ def from_configuration(configuration: dict[str, Any], model: str) -> nn.Module |
     if not isinstance(made, type) or getattr(made, "config_class", None) is None:
         return None
     with silenced(), torch.random.fork_rng():
-        built: nn.Module = made(made.config_class.from_dict(configuration))  # type: ignore[attr-defined]
+        said = {name: value for name, value in configuration.items() if name != _ARGUMENTS}
+        arguments = {"add_pooling_layer": False} if configuration.get(_ARGUMENTS) else {}
+        built: nn.Module = made(made.config_class.from_dict(said), **arguments)  # type: ignore[attr-defined]
     return built
 
 
 def sentences_from_configuration(folder: Path, configurations: dict[str, Any]) -> nn.Module | None:
     """The SentenceTransformer of `folder` around full transformers made from their configurations.
 
-    The library makes its modules from weights only, so the inner model is written out once, random, and loaded with them.
+    The library makes its modules from weights only: the inner model is written out once, random, and loaded with them.
     """
     if not (folder / "modules.json").exists() or len(configurations) != 1:
         return None

@@ -14,6 +14,7 @@ from torch import nn
 
 from identikit.errors import SaveError
 from identikit.families.transformers_config import kept_as_it_was
+from identikit.families.transformers_construct import arguments_of
 from identikit.families.transformers_quiet import silenced
 
 #: What makes text, pictures or sound into inputs, how to generate, and under which licence. Never weights.
@@ -83,6 +84,7 @@ def load_again(folder: Path, model: Any) -> nn.Module:
             output_loading_info=True,
             trust_remote_code=from_checkpoint(model),
             **{setting: value for setting, value in settings.items() if value is not None},
+            **arguments_of(model),
         )
         if experts is not None and getattr(loaded.config, _EXPERTS, None) != experts:
             loaded.set_experts_implementation(experts)

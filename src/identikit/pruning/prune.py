@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from identikit.errors import BudgetError
@@ -20,11 +18,11 @@ from identikit.pruning.budgets import Budget
 from identikit.pruning.search import Search, Step, parameters_left
 from identikit.results import Front, MetricInfo, Point, ScanResult
 from identikit.results import Score as PointScore
+from identikit.scanning.cost import pass_seconds
 from identikit.scanning.prepare import At, prepare
 from identikit.scanning.statistics import keeps
-from identikit.structure.traceless import traceless
 from identikit.surgery.apply import install
-from identikit.surgery.carried import first_paths
+from identikit.surgery.carried import carried, first_paths
 from identikit.surgery.remove import remove
 
 _PASSES = 7  # timed for each point, in turn, after one that warms up
@@ -60,7 +58,7 @@ class Pruned:
 def prune(
     model: nn.Module, data: Any = None, at: At = None, metrics: Any = "fidelity", *,
     keep: float | None = None, max_drop: float | None = None, drop: int | None = None, params: float | None = None,
-    method: str = "greedy", score: Any = None, inputs: Any = None, family: Family | None = None,
+    method: str = "greedy", score: Any = None, inputs: Any = None, family: Family | None = None, as_: str | None = None,
     batch_size: int | None = None, limit: int | None = None, seed: int = 0, confidence: float = 0.95,
     to: str | Path | None = None, resume: bool = False, overwrite: bool = False,
     progress: bool | Board | None = None, name: str = "", command: str = "",
@@ -86,6 +84,7 @@ def prune(
     found = prepare(
         model, data, at, metrics, score,
         inputs=inputs, family=family, batch_size=batch_size, limit=limit, seed=seed, confidence=confidence,
+        as_=as_,
     )  # fmt: skip
     ledger, path = found.ledger, Path(to) if to is not None else None
     with board(progress) as bars:
@@ -95,12 +94,19 @@ def prune(
             search = Search(model, found.plans, metric, info, budget, ledger.measure)
             with bars.bar("prune") as bar:
                 steps, chosen, ended = search.steps(bar)
+            ledger.finish()
         finally:
-            ledger.result.close()
+            ledger.close()
         front = _front(ledger.anatomy, ledger.result, steps, chosen, _goal(budget, metric, info), ended)
-        plan = steps[chosen].plan
+        plan = _bound(steps[chosen].plan, ledger.anatomy, ledger.result)
         smaller = remove(copy.deepcopy(model), plan, inputs=ledger.anatomy.batch, family=family)
     return Pruned(smaller, plan, front, ledger.result)
+
+
+def _bound(plan: Plan, anatomy: Anatomy, scan: ScanResult) -> Plan:
+    """The plan with the hash of the weights that it was chosen on, where these are the ones first loaded."""
+    first_loaded = carried(anatomy.model) is None
+    return plan.bound(plan.fingerprint, scan.header.weights if first_loaded else "", plan.model)
 
 
 def _goal(budget: Budget, metric: str, info: MetricInfo) -> str:
@@ -128,20 +134,18 @@ def _point(anatomy: Anatomy, scan: ScanResult, step: Step, seconds: float) -> Po
     kept = keeps(info.full, edited, info.higher_is_better, name=first) if info.full > 0 else None
     plain = all(edit.op == "identity" and not edit.options for edit in step.plan)
     left = parameters_left(anatomy.model, step.gone)
-    return Point(step.plan.places, scores, left, kept, seconds, None if plain else step.plan.to_json())
+    whole = None if plain else _bound(step.plan, anatomy, scan).to_json()
+    return Point(step.plan.places, scores, left, kept, seconds, whole)
 
 
 def _latencies(anatomy: Anatomy, plans: list[Plan]) -> list[float]:
-    """Median seconds of a pass over the first batch under each plan, timed in turn so that a slow moment hits all."""
+    """Seconds of a pass over the first batch under each plan: the fastest of a few, as a busy machine only adds."""
     seconds: list[list[float]] = [[] for _ in plans]
-    model = anatomy.model
     for _ in range(_PASSES + 1):
         for plan, taken in zip(plans, seconds, strict=True):
-            with install(anatomy, plan, check=False, decoding=False), anatomy.family.quiet(model), traceless(model):
-                began = time.perf_counter()
-                anatomy.batch.call(model)
-                taken.append(time.perf_counter() - began)
-    return [float(np.median(taken[1:])) for taken in seconds]
+            with install(anatomy, plan, check=False, decoding=False):
+                taken.append(pass_seconds(anatomy))
+    return [min(taken[1:]) for taken in seconds]
 
 
 def _ordinal(number: int) -> str:

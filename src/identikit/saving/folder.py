@@ -15,10 +15,7 @@ from safetensors import SafetensorError
 
 from identikit.errors import SaveError
 from identikit.files import explained, locked
-
-#: A folder with one of the first and one of the second is a model's, and may be replaced where the user says so.
-_DESCRIPTIONS = ("config.json", "modules.json", "plan.json")
-_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+from identikit.saving.replaceable import check_replaceable, kept_texts
 
 
 def check_place(folder: Path, overwrite: bool) -> None:
@@ -30,11 +27,7 @@ def check_place(folder: Path, overwrite: bool) -> None:
             raise SaveError(
                 f"{folder} exists already. Name another folder, or replace it with --overwrite (overwrite=True)."
             )
-        described = any((folder / name).is_file() for name in _DESCRIPTIONS)
-        if not (described and any(True for pattern in _WEIGHTS for _ in folder.rglob(pattern))):
-            raise SaveError(
-                f"{folder} holds no model, so it is not replaced. Name another folder, or empty it yourself."
-            )
+        check_replaceable(folder)
 
 
 @contextmanager
@@ -66,6 +59,9 @@ def _swap(partial: Path, target: Path) -> None:
     if not target.exists():
         partial.rename(target)
         return
+    for text in kept_texts(target):
+        if not (partial / text.name).exists():
+            shutil.copy2(text, partial / text.name)
     aside = _beside(target, "old")
     target.rename(aside)
     try:

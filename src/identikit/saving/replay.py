@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from identikit.saving.weights import closed_up
 from identikit.sources.sentences import check_code
 from identikit.structure.fingerprints import structure_of
 from identikit.structure.stacks import numbered_children, stack_of
-from identikit.surgery.carried import Carried, carry, shortened_by
+from identikit.surgery.carried import Carried, carried, carry, shortened_by
 from identikit.surgery.remove import remove
 
 
@@ -55,7 +56,7 @@ def replayed(
     if not plan.edits:
         return model
     if inputs is not None or family_of(model, family).example(model) is not None:
-        return remove(model, plan, inputs=inputs, family=family)
+        return _with_weights_of(plan, remove(model, replace(plan, weights=""), inputs=inputs, family=family))
     if plan.fingerprint not in ("", structure_of(model)):
         raise PlanError(
             f"this plan was made for a {plan.model or 'model'} of another structure ({plan.fingerprint}); this "
@@ -66,6 +67,14 @@ def replayed(
         other = next((edit for edit in plan if edit.at not in whole), next(iter(plan)))
         raise InputsError(f'the plan has "{other}", which takes one example of the input to replay. Pass inputs=...')
     return _shortened(model, plan)
+
+
+def _with_weights_of(plan: Plan, model: nn.Module) -> nn.Module:
+    """`model`, carrying the hash of the weights that `plan` was made with: its own are still to come."""
+    history = carried(model)
+    if history is not None:
+        carry(model, replace(history, plan=replace(history.plan, weights=plan.weights)))
+    return model
 
 
 def expected_names(full: nn.Module, plan: Plan, *, closed: bool) -> dict[str, str]:

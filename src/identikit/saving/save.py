@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from identikit.batches import Batch, as_inputs, tensors_of
-from identikit.errors import InputsError, PlanError, SaveError
+from identikit.errors import InputsError, PlanError, RoleError, SaveError
 from identikit.families import Family, family_of
 from identikit.families.plain import WEIGHTS
 from identikit.files import write_text
@@ -25,6 +25,7 @@ from identikit.structure.fingerprints import structure_of
 from identikit.structure.stacks import stack_of
 from identikit.structure.traceless import traceless
 from identikit.surgery.carried import Carried, carried, live_plans
+from identikit.surgery.forwards import RunAndFill, Told
 
 Format = Literal["checkpoint", "plan"]
 _LIBRARY_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
@@ -160,7 +161,21 @@ def _bypassed(model: nn.Module) -> set[str]:
     live = {place for plan in live_plans(model) for place in plan.places}
     slots = [(first_name(model, path), module) for path, module in model.named_modules(remove_duplicate=False)]
     gone = {id(module) for path, module in slots if path in live}
+    for path, module in slots:
+        if id(module) in gone and _needs_its_weights(module):
+            raise RoleError(
+                f'the bypassed "{path}" still runs, for its output\'s shape, so a plan folder cannot leave it out. '
+                "Bypass the branch around it."
+            )
     return {path for path, module in slots if id(module) in gone}
+
+
+def _needs_its_weights(module: nn.Module) -> bool:
+    """Whether a bypassed layer is run all the same, because nothing else tells its output's shape."""
+    forward = vars(module).get("forward")
+    while isinstance(forward, Told):
+        forward = forward.forward
+    return isinstance(forward, RunAndFill)
 
 
 def _output(model: nn.Module, family: Family, batch: Batch) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -99,9 +100,23 @@ def fill(model: nn.Module, stored: Stored, *, by_first_name: bool) -> None:
     lacking = [name for name, value in own.items() if id(value) not in filled]
     if lost := sorted({*lacking, *(set(stored.tensors) - set(source.values()))}):
         raise SaveError(f"{stored.file} does not fit the model without its removed layers: {lost[0]}.")
+    _refuse_two_for_one(own, given, stored)
     for name, value in given.items():
         own[name].data = own[name].data.to(value.dtype)
-    model.load_state_dict(given, strict=False)
+    state = OrderedDict(given)
+    state._metadata = getattr(own, "_metadata", {})  # type: ignore[attr-defined]  # the versions of torch's modules
+    model.load_state_dict(state, strict=False)
+
+
+def _refuse_two_for_one(own: dict[str, Any], given: dict[str, torch.Tensor], stored: Stored) -> None:
+    """Raise SaveError where the model ties two weights that were stored with different values."""
+    first: dict[int, str] = {}
+    for name, value in given.items():
+        other = first.setdefault(id(own[name]), name)
+        if not torch.equal(given[other], value):
+            raise SaveError(
+                f"{stored.file} holds different values for {other} and {name}, which this model ties. Untie them first."
+            )
 
 
 def closed_up(history: Carried, name: str) -> str:

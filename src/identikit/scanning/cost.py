@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from identikit.families.anatomy import Anatomy
@@ -22,15 +23,13 @@ def parameters_of(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def latency(anatomy: Anatomy, repeats: int = 7) -> float:
-    """Median seconds of one pass of the model, as it is now, over the anatomy's batch; after one that warms up."""
-    seconds: list[float] = []
+def pass_seconds(anatomy: Anatomy) -> float:
+    """Seconds of one pass of the model, as it is now, over the anatomy's batch."""
     with anatomy.family.quiet(anatomy.model), traceless(anatomy.model):
-        for _ in range(repeats + 1):
-            began = time.perf_counter()
-            anatomy.batch.call(anatomy.model)
-            seconds.append(time.perf_counter() - began)
-    return float(np.median(seconds[1:]))
+        batch = anatomy.batch.copied()  # a model may write into its inputs
+        began = _now()
+        batch.call(anatomy.model)
+        return _now() - began
 
 
 def time_shares(anatomy: Anatomy, paths: list[str]) -> dict[str, float]:
@@ -39,11 +38,11 @@ def time_shares(anatomy: Anatomy, paths: list[str]) -> dict[str, float]:
 
     def timed(path: str, _: nn.Module, forward: Forward) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
-            began = time.perf_counter()
+            began = _now()
             try:
                 return forward(*args, **kwargs)
             finally:
-                spent[path] += time.perf_counter() - began  # type: ignore[assignment]
+                spent[path] += _now() - began  # type: ignore[assignment]
 
         return run
 
@@ -53,8 +52,16 @@ def time_shares(anatomy: Anatomy, paths: list[str]) -> dict[str, float]:
     with anatomy.family.quiet(model), traceless(model), overriding(layers, timed):
         for _ in range(_PASSES + 1):
             spent.clear()
-            began = time.perf_counter()
-            anatomy.batch.call(model)
-            whole = time.perf_counter() - began
+            batch = anatomy.batch.copied()
+            began = _now()
+            batch.call(model)
+            whole = _now() - began
             shares.append({path: spent[path] / whole for path in paths})
     return {path: float(np.median([each[path] for each in shares[1:]])) for path in paths}
+
+
+def _now() -> float:
+    """The clock, once the accelerator has done what it was given."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()

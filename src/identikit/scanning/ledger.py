@@ -14,7 +14,7 @@ import torch
 
 from identikit.errors import MetricError, SaveError
 from identikit.families.anatomy import Anatomy
-from identikit.files import check_writable
+from identikit.files import check_writable, explained
 from identikit.metrics import Metric
 from identikit.plan import Plan
 from identikit.progress import Board
@@ -54,6 +54,8 @@ class Ledger:
         self._confidence = confidence
         self._loop = Loop(anatomy, data, metrics, seed) if data is not None else None
         self.scores: dict[str, float] = {}
+        self._file: Path | None = None
+        self._growing: Path | None = None
 
     def open(
         self,
@@ -78,10 +80,27 @@ class Ledger:
         header = self._header(paths, name, command)
         if to is None:
             self.result = ScanResult(header)
-        elif resume:
-            self.result = ScanResult.resume(to, header)
+            return
+        # A file that is replaced stays until the new one is whole: rows go to a file beside it first.
+        beside = to.with_name(to.name + ".new")
+        self._file, self._growing = to, beside if to.exists() and (not resume or beside.exists()) else to
+        if resume:
+            self.result = ScanResult.resume(self._growing, header)
         else:
-            self.result = ScanResult.create(to, header, overwrite=overwrite)
+            self.result = ScanResult.create(self._growing, header, overwrite=overwrite)
+
+    def close(self) -> None:
+        """Close the file; without a single row it was not worth keeping."""
+        self.result.close()
+        if self._growing is not None and not len(self.result):
+            self._growing.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Close the file, and let it take the place of the one that it replaces."""
+        self.close()
+        if self._growing is not None and self._file is not None and self._growing != self._file:
+            with explained(self._file):
+                self._growing.replace(self._file)
 
     def measure(self, plan: Plan) -> dict[str, Row]:
         """The rows of `plan` by metric: from the result where they stand there, else measured and written down."""

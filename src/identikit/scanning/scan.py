@@ -16,7 +16,7 @@ from identikit.scanning.prepare import At, prepare
 
 def scan(
     model: nn.Module, data: Any = None, at: At = None, metrics: Any = "fidelity", method: str = "exact", *,
-    score: Any = None, inputs: Any = None, family: Family | None = None,
+    score: Any = None, inputs: Any = None, family: Family | None = None, as_: str | None = None,
     batch_size: int | None = None, limit: int | None = None, seed: int = 0, confidence: float = 0.95,
     to: str | Path | None = None, resume: bool = False, overwrite: bool = False,
     progress: bool | Board | None = None, name: str = "", command: str = "",
@@ -29,6 +29,7 @@ def scan(
         metrics: one or several: a name, "file.py:function", an ik.Metric, a torchmetrics metric.
         method: "exact" (leave-one-out; the plain loop).
         score: `function(model) -> float` or "file.py:function": a whole-model evaluator, without error bars.
+        as_: "identity", "zero" or "one" for layers whose role is not proved, as in `bypass`.
         to: a file to write each row to as it is measured; with `resume` a scan that was cut short goes on there.
         confidence: of the intervals, 0 to 1.
 
@@ -41,6 +42,7 @@ def scan(
     found = prepare(
         model, data, at, metrics, score,
         inputs=inputs, family=family, batch_size=batch_size, limit=limit, seed=seed, confidence=confidence,
+        as_=as_,
     )  # fmt: skip
     path = Path(to) if to is not None else None
     with board(progress) as bars:
@@ -52,6 +54,7 @@ def scan(
                     bar.say(place)
                     ledger.measure(plan)
                     bar.advance()
+            ledger.finish()
         finally:
-            ledger.result.close()
+            ledger.close()
     return ledger.result

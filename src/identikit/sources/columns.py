@@ -44,9 +44,14 @@ def roles_of(table: Table, opened: Opened, *, text: str | None, text_pair: str |
     image = _image(table, opened, kinds) if text is None else None
     if image is None:
         if opened.encode is None:
+            fix = (
+                "Put the tokenizer's files into the model's folder, or use --data file.py:function."
+                if opened.folder is not None
+                else "Use .npz (arrays named after the arguments of forward) or --data file.py:function."
+            )
             raise DataError(
                 f'"{opened.name}" has no tokenizer (or reads no text), so "{table.name}" cannot become its inputs. '
-                "Put the tokenizer's files into the model's folder, or use --data file.py:function."
+                f"{fix}"
             )
         target = target or _text_target(table, opened, kinds, given)
         if text is None:

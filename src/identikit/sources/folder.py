@@ -37,6 +37,10 @@ def is_sentence_folder(folder: Path) -> bool:
 
 def check_folder(folder: Path) -> None:
     """Raise ModelError, in one line, where `folder` is not a transformers folder with all its weights."""
+    if (folder / "identikit-weights.safetensors").is_file():
+        raise ModelError(
+            f'"{folder}" holds a plan of identikit, not a checkpoint. Open it in Python: ik.load("{folder}").'
+        )
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
             raise ModelError(

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from identikit.errors import ModelError, did_you_mean
+from identikit.families import FAMILIES
 from identikit.functions import call_function, names_function
 from identikit.sources.checkpoint import open_checkpoint
 from identikit.sources.device import read_device, read_dtype
@@ -39,6 +40,10 @@ def open_model(
     if names_function(name):
         return _from_function(name, task=task, device=where, dtype=number, seed=seed)
     folder = _folder(name)
+    owner = next((family for family in FAMILIES if family.owns(folder)), None)
+    if owner is not None:
+        model = owner.opened(folder).to(device=where, dtype=number).eval()
+        return Opened(model=model, name=name, task=task, folder=folder)
     if task in (None, "embedding") and is_sentence_folder(folder):
         return open_sentences(folder, name, device=where, dtype=number, trust_remote_code=trust_remote_code)
     return open_checkpoint(folder, name, task=task, device=where, dtype=number, trust_remote_code=trust_remote_code)

@@ -19,7 +19,7 @@ from identikit.structure.watch import Call, Location, Watched
 
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 3e-6}  # relative to the largest value
 _DIFFERS = 1e-3
-_LARGEST = 1_000_000_000  # bytes of weights that are copied for a proof
+LARGEST = 1_000_000_000  # bytes of weights that are copied for a proof
 _HIGHEST = 4  # in how many modules, from the nearest outwards, an addition is looked for
 
 
@@ -58,8 +58,18 @@ def _workers(watched: Watched, call: Call) -> list[Call]:
     return [each for each in around if each.number in found]
 
 
+def too_large(watched: Watched, call: Call) -> int | None:
+    """The bytes of the nearest module that a proof for `call` would have to copy, where they are too many."""
+    nearest = _workers(watched, call)[:1]
+    return next((size for parent in nearest if (size := _bytes(parent)) > LARGEST), None)
+
+
 def _small(parent: Call) -> bool:
-    return sum(p.numel() * p.element_size() for p in parent.module.parameters()) <= _LARGEST and parent.replayable
+    return _bytes(parent) <= LARGEST and parent.replayable
+
+
+def _bytes(parent: Call) -> int:
+    return sum(value.numel() * value.element_size() for value in parent.module.parameters())
 
 
 def _role_within(watched: Watched, call: Call, parent: Call) -> str | None:

@@ -88,6 +88,8 @@ def _proved(watched: Watched, calls: list[Call], found: Flow, otherwise: Verdict
     role = branches.role_within_parents(watched, call)
     if role is not None:
         return Verdict(role, "ok", found)
+    if size := branches.too_large(watched, call):
+        return Verdict(UNPROVED, _not_tried(call.path, size), found)
     if found.needed:  # of several inputs of this shape, does it continue one?
         place = continuing.continued(call, found.needed[0])
         found = Flow({found.needed[0]: place}, found.passed, found.unread) if place else found
@@ -105,6 +107,13 @@ def never_ran(path: str) -> str:
 def ask(path: str) -> str:
     return (
         f'"{path}" is neither a block nor a proved residual branch. Say which you mean: as_="identity" or as_="zero".'
+    )
+
+
+def _not_tried(path: str, size: int) -> str:
+    return (
+        f'"{path}" lies in a module of {size / 1e9:.1f} GB; a proof copies at most {branches.LARGEST / 1e9:g} GB. '
+        'Say which you mean: as_="identity" or as_="zero".'
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from identikit.errors import PlaceError, did_you_mean
+
 
 @dataclass(frozen=True)
 class Site:
@@ -33,10 +35,13 @@ class Sites(list[Site]):
         self.model = model
 
     def __getitem__(self, key):  # type: ignore[no-untyped-def]
-        """A site by number, or by its path."""
-        if isinstance(key, str):
-            return next(site for site in self if site.path == key)
-        return super().__getitem__(key)
+        """A site by number, or by its path. Raises PlaceError for a path that is none of these."""
+        if not isinstance(key, str):
+            return super().__getitem__(key)
+        found = next((site for site in self if site.path == key), None)
+        if found is None:
+            raise PlaceError(f'"{key}" is none of these sites.{did_you_mean(key, [site.path for site in self])}')
+        return found
 
     def __repr__(self) -> str:
         width = max((len(site.path) for site in self), default=0)

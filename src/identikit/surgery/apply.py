@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
 
-from identikit.errors import RoleError
+from identikit.errors import PlaceError, RoleError
 from identikit.families.anatomy import anatomy_of
 from identikit.families.plain import Family
 from identikit.plan import Plan
@@ -20,7 +21,11 @@ __all__ = ["apply", "bypass", "checked", "install", "only"]
 
 
 def bypass(
-    model: nn.Module, *places: str, inputs: Any = None, family: Family | None = None, as_: str | None = None
+    model: nn.Module,
+    *places: str | Iterable[str],
+    inputs: Any = None,
+    family: Family | None = None,
+    as_: str | None = None,
 ) -> Handle:
     """Put layers out of action: a block hands its input on, a branch gives zero, a gate gives one.
 
@@ -40,21 +45,30 @@ def bypass(
         InputsError: no example is known. The model is as it was after any of them.
     """
     anatomy = anatomy_of(model, inputs, family)
-    return install(anatomy, plan_for(anatomy, places, as_))
+    return install(anatomy, plan_for(anatomy, _flat(places), as_))
 
 
-def only(model: nn.Module, *places: str, inputs: Any = None, family: Family | None = None) -> Handle:
+def only(model: nn.Module, *places: str | Iterable[str], inputs: Any = None, family: Family | None = None) -> Handle:
     """Keep the layers at `places`; the rest of their stacks is the identity. Raises as `bypass` does."""
     anatomy = anatomy_of(model, inputs, family)
-    kept = {path for place in places for path in anatomy.resolve(place)}
+    kept = {path for place in _flat(places) for path in anatomy.resolve(place)}
     others: list[str] = []
     for stack in {path.rpartition(".")[0] for path in kept}:
         children = members(anatomy.model.get_submodule(stack))
         if not children:
-            raise RoleError(f'"{stack}" is no stack of numbered layers, so there is no rest to put out of action.')
+            where = f'"{stack}"' if stack else type(model).__name__
+            raise RoleError(f"{where} is no stack of numbered layers, so there is no rest to put out of action.")
         here = [f"{stack}.{name}" if stack else name for name in children]
         others += [path for place in here for path in anatomy.resolve(place) if path not in kept]
     return install(anatomy, plan_for(anatomy, others))
+
+
+def _flat(places: tuple[str | Iterable[str], ...]) -> list[str]:
+    """The places, given one by one or as lists. Raises PlaceError where there are none: an empty edit is a slip."""
+    flat = [one for place in places for one in ([place] if isinstance(place, str) else place)]
+    if not flat:
+        raise PlaceError('no layer is named. Name one: "encoder.layer.2", or several.')
+    return flat
 
 
 def apply(model: nn.Module, plan: Plan, *, inputs: Any = None, family: Family | None = None) -> Handle:

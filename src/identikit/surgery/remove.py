@@ -22,7 +22,12 @@ from identikit.surgery.shorten import in_stack, shortened_equal, stand_in
 
 
 def remove(
-    model: nn.Module, what: Plan | str | Iterable[str], *, inputs: Any = None, family: Family | None = None
+    model: nn.Module,
+    what: Plan | str | Iterable[str],
+    *,
+    inputs: Any = None,
+    family: Family | None = None,
+    as_: str | None = None,
 ) -> nn.Module:
     """Take layers out of `model` for good, in place; returns the model.
 
@@ -31,14 +36,14 @@ def remove(
     plan, in the paths of the model first loaded, for `save`.
 
     Args:
-        what: a Plan, a place or several places, as in `bypass`.
+        what: a Plan, a place or several places, as in `bypass`; `as_` too is as there.
 
     Raises:
         What `bypass` raises, and RoleError where the removed model does not compute what the bypassed one did. The
         model is as it was after any of them.
     """
     anatomy = anatomy_of(model, inputs, family)
-    plan = what if isinstance(what, Plan) else plan_for(anatomy, [what] if isinstance(what, str) else what)
+    plan = what if isinstance(what, Plan) else plan_for(anatomy, [what] if isinstance(what, str) else what, as_)
     return remove_known(anatomy, plan)
 
 
