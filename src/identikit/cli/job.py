@@ -24,6 +24,7 @@ def prune_and_save(
     from identikit.pruning.prune import prune
     from identikit.saving.save import save
 
+    to.parent.mkdir(parents=True, exist_ok=True)
     journal = to.with_name(to.name + ".scan.jsonl")
     inputs = opened.inputs if data is None else None
     try:
