@@ -70,7 +70,7 @@ def test_untied_weights_are_not_loaded_into_tied_ones(tmp_path: Path, form: str)
     model = Tied().eval()
     model.layers[1].weight = nn.Parameter(torch.randn(4, 4))
     folder = ik.save(model, tmp_path / "untied", form, inputs=torch.ones(1, 4))
-    with pytest.raises(SaveError, match="which this model ties. Untie them first"):
+    with pytest.raises(SaveError, match="which this model ties"):
         ik.load(folder, model=Tied(), inputs=torch.ones(1, 4))
 
 

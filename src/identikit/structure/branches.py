@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from identikit.structure.noise import close, noise_for, same, shifted, tensors
+from identikit.structure.operations import memory
 from identikit.structure.replay import NOT_PROVED, Key, Recording
 from identikit.structure.trees import rebuilt
 from identikit.structure.watch import Call, Location, Watched
@@ -20,13 +22,14 @@ from identikit.structure.watch import Call, Location, Watched
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 3e-6}  # relative to the largest value
 _DIFFERS = 1e-3
 LARGEST = 1_000_000_000  # bytes of weights that are copied for a proof
+_CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)  # of layers that stand for one another
 _HIGHEST = 4  # in how many modules, from the nearest outwards, an addition is looked for
 
 
 def role_within_parents(watched: Watched, call: Call) -> str | None:
     """ "branch", "gate" or None: looked for in the calls around `call` that work on what it returned."""
     for parent in _workers(watched, call)[:_HIGHEST]:
-        if not _small(parent):
+        if not _small(parent) or _continues_a_sibling(watched, call, parent):
             return None
         try:
             role = _role_within(watched, call, parent)
@@ -75,6 +78,8 @@ def _bytes(parent: Call) -> int:
 def _role_within(watched: Watched, call: Call, parent: Call) -> str | None:
     recording = Recording(parent)
     key = recording.key_of(call, parent, watched.calls)
+    if key not in recording.seen:  # a forward put onto the instance runs other modules than the copy's
+        return None
     record = recording.seen[key]
     y = next((leaf for leaf in tensors(record.output) if leaf.is_floating_point()), None)
     if y is None:
@@ -96,9 +101,57 @@ def _fits(recording: Recording, each: Key, key: Key, y: torch.Tensor) -> bool:
     """An earlier layer's output of y's shape, not inside another call, from which y is computed."""
     seen = recording.seen[each]
     nested = any(each in other.inside for other in recording.seen.values())
-    if nested or not isinstance(seen.output, torch.Tensor) or seen.output.shape != y.shape:
+    if (
+        _beside(recording, each[0], key[0])
+        or nested
+        or not isinstance(seen.output, torch.Tensor)
+        or seen.output.shape != y.shape
+    ):
         return False
     return seen.ended < recording.seen[key].ended and key in recording.downstream(each)
+
+
+def _beside(recording: Recording, one: str, inner: str) -> bool:
+    """Whether `one` stands in a container next to a layer of its class that is, or holds, `inner`.
+
+    What it returns is no stream of that other one: layers whose outputs are all collected and summed look the same.
+    """
+    container, _, _ = one.rpartition(".")
+    start = f"{container}." if container else ""
+    if not inner.startswith(start):
+        return False
+    member = start + inner.removeprefix(start).partition(".")[0]
+    around = recording.modules.get(container, recording.block)
+    return isinstance(around, _CONTAINERS) and type(recording.modules[member]) is type(recording.modules[one])
+
+
+def _continues_a_sibling(watched: Watched, call: Call, parent: Call) -> bool:
+    """Whether `call`, or what holds it inside `parent`, takes the very tensor that a layer beside it returned.
+
+    Then the chain says block where a sum of all their outputs says branch: both readings fit.
+    """
+    each: Call | None = call
+    while each is not None and each is not parent:
+        sizes = [value.shape for _, value in each.tensors_out()]
+        for value in (value for _, value in each.tensors_in() if value.shape in sizes):
+            for before, _ in watched.makers[id(value)]:
+                between = range(before.end, each.start)
+                written = any(read.mutates and read.tick in between for read in watched.reads[memory(value)])
+                if before.end < each.start and not written and _siblings(parent, before, each):
+                    return True
+        each = each.parent
+    return False
+
+
+def _siblings(parent: Call, one: Call, other: Call) -> bool:
+    container, _, _ = one.path.rpartition(".")
+    if other.parent is not None and other.parent.path == container != "":  # it runs itself, and collects nothing
+        return False
+    if type(one.module) is not type(other.module) or other.path.rpartition(".")[0] != container:
+        return False
+    inside = container.removeprefix(parent.path).removeprefix(".")
+    below = container == parent.path or container.startswith(f"{parent.path}." if parent.path else "")
+    return below and isinstance(parent.module.get_submodule(inside), _CONTAINERS)
 
 
 def _cancels(recording: Recording, frozen: dict[Key, Any], key: Key, y: torch.Tensor, stream: Location | Key) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
-from identikit.structure import branches, continuing, streams
+from identikit.structure import aftermath, branches, continuing, streams
 from identikit.structure.streams import Flow
+from identikit.structure.trees import at
 from identikit.structure.watch import Call, Watched
 
 BLOCK, BRANCH, GATE, UNPROVED = "block", "branch", "gate", "unproved"
@@ -36,6 +38,8 @@ def judge(model: nn.Module, watched: Watched, path: str, *, prove: bool = True) 
     calls = watched.by_path.get(path, [])
     if not calls:
         return Verdict(UNPROVED, never_ran(path))
+    if left := _leaves_something(watched, calls):
+        return left
     flows = [streams.flow(watched, call) for call in calls]
     found = flows[0]
     if any(each != found for each in flows[1:]):
@@ -52,20 +56,34 @@ def judge(model: nn.Module, watched: Watched, path: str, *, prove: bool = True) 
 
 def _chained(model: nn.Module, watched: Watched, call: Call, path: str, found: Flow) -> bool:
     """A numbered child (or one of a ModuleDict) in a chain, or a shape-keeping child of an nn.Sequential."""
-    parent = model.get_submodule(path.rpartition(".")[0])
-    if streams.in_sequential(watched, call, found, parent):
+    if streams.in_sequential(watched, call, found):
         return True
+    parent = model.get_submodule(path.rpartition(".")[0])
     member = path.rpartition(".")[2].isdecimal() or isinstance(parent, nn.ModuleDict)
     return member and streams.in_chain(watched, call, found)
+
+
+def _leaves_something(watched: Watched, calls: list[Call]) -> Verdict | None:
+    """A refusal where later layers read what this one leaves behind other than by returning it."""
+    for call in calls:
+        left = aftermath.left_behind(watched, call)
+        if left is not None:
+            why = f'"{call.path}" leaves something that later layers read ({_sizes(left)})'
+            return Verdict(UNPROVED, f"{why}; bypassing it would lose it. Keep it.")
+    return None
 
 
 def _obstacle(path: str, call: Call, found: Flow) -> Verdict | None:
     """Why the layer's outputs cannot be made without it, if they cannot."""
     outputs = dict(call.tensors_out())
+    values = [path for path in found.needed if path not in outputs]
+    if values:
+        made = f'"{path}" makes an output ({_shown(at(call.output, values[0]))}) that identikit cannot give'
+        return Verdict(UNPROVED, f"{made}; bypassing it would lose it. Keep it.", found)
     if found.needed and found.streams:
         made = f'"{path}" makes an output ({_sizes(outputs[found.needed[0]])}) that later layers read'
         return Verdict(UNPROVED, f"{made}; bypassing it would lose it. Keep it.", found)
-    if not found.streams and not found.passed:
+    if not found.streams and not any(each in outputs for each in found.passed):
         fitting = [value for _, value in call.tensors_in() if any(_fits(value, output) for output in outputs.values())]
         if fitting:  # several could be the stream, and the chain does not say which
             return Verdict(UNPROVED, ask(path), found)
@@ -84,6 +102,8 @@ def _proved(watched: Watched, calls: list[Call], found: Flow, otherwise: Verdict
         why = f'"{call.path}" is not confirmed: on the meta device nothing can be perturbed.'
         return Verdict(UNPROVED, why, found)
     if len(calls) != 1 or len(found.needed) > 1:
+        return otherwise
+    if any(path not in dict(call.tensors_out()) for path in found.needed):  # a number or an object
         return otherwise
     role = branches.role_within_parents(watched, call)
     if role is not None:
@@ -119,6 +139,10 @@ def _not_tried(path: str, size: int) -> str:
 
 def _fits(value: torch.Tensor, output: torch.Tensor) -> bool:
     return value.shape == output.shape and value.dtype == output.dtype
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if isinstance(value, (int, float, complex)) else type(value).__name__
 
 
 def _sizes(tensor: torch.Tensor) -> str:

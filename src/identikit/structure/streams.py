@@ -6,22 +6,28 @@ A chain shows itself: the very tensor that one layer returns is what the next on
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 
+from identikit.structure.operations import memory
 from identikit.structure.trees import Path, leaves
-from identikit.structure.watch import Call, Location, Watched, memory, version
+from identikit.structure.watch import Call, Location, Watched, version
+
+_SMALL = 256
 
 
 @dataclass(frozen=True)
 class Flow:
-    """What becomes of the tensors that a layer returns, should the layer be absent.
+    """What becomes of the tensors, numbers and objects that a layer returns, should the layer be absent.
 
     `streams`: this output goes on in place of that input. `passed`: this output is that input, handed through.
-    `unread`: nothing reads this output later. `needed`: something does, and no input can stand in for it.
+    `unread`: nothing reads this output later. `needed`: something does, and no input can stand in for it (of a number
+    or an object nobody can see whether it is read).
     """
 
     streams: dict[Path, Location] = field(default_factory=dict)
@@ -47,7 +53,37 @@ def flow(watched: Watched, call: Call) -> Flow:
             taken.add(source)
         else:
             (needed if read else unread).append(path)
+    for path, value in leaves(call.output):
+        if isinstance(value, torch.Tensor) or fixed(value):
+            continue
+        given = _given(call, path, value)
+        if given is None:
+            needed.append(path)
+        else:
+            result.passed[path] = given
     return Flow(result.streams, result.passed, tuple(unread), tuple(needed))
+
+
+def fixed(value: Any) -> bool:
+    """Whether a layer returns this, other than a tensor, whatever it is given: nothing, a switch, a name."""
+    return value is None or isinstance(value, (bool, str))
+
+
+def _given(call: Call, path: Path, value: Any) -> Location | None:
+    """The argument that a number or an object among the outputs is: the same object, or as large at the same place."""
+    number = isinstance(value, (int, float, complex, torch.Size))
+    same = [place for place, each in call.inputs if each is value or (number and _as_large(each, value))]
+    for place in same:
+        if path in ((place.position, *place.path), (place.name, *place.path)):
+            return place
+    # Python keeps one object for each small integer, and a number may stand in several places: neither tells anything.
+    if number and (len(same) != 1 or (isinstance(value, int) and abs(value) <= _SMALL)):
+        return None
+    return next((place for place, each in call.inputs if each is value), None)
+
+
+def _as_large(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and bool(one == other)
 
 
 def goes_on(watched: Watched, call: Call, output: torch.Tensor) -> bool:
@@ -75,11 +111,28 @@ def in_chain(watched: Watched, call: Call, found: Flow) -> bool:
     return True
 
 
-def in_sequential(watched: Watched, call: Call, found: Flow, parent: nn.Module | None) -> bool:
-    """Whether `call` is a shape-keeping child of an nn.Sequential: there, absent means handed on, by definition."""
-    keeps = not found.needed and () in found.streams
-    plain = type(parent).forward is nn.Sequential.forward if parent is not None else False
-    return keeps and plain and not _added_by_parents(watched, call, call.output)
+def in_sequential(watched: Watched, call: Call, found: Flow) -> bool:
+    """Whether `call` is a shape-keeping step of a running nn.Sequential: there, absent means handed on, by definition.
+
+    An nn.Sequential whose parent loops over it does not run, and one whose forward was replaced may do anything.
+    """
+    parent = call.parent
+    if parent is None or found.needed or () not in found.streams or parent.path in watched.patched:
+        return False
+    plain = type(parent.module).forward is nn.Sequential.forward
+    return plain and _very_tensors(watched, call, parent, found) and not _added_by_parents(watched, call, call.output)
+
+
+def _very_tensors(watched: Watched, call: Call, parent: Call, found: Flow) -> bool:
+    """Whether the step takes what the one before it returned, and the next one what it returns: no hook between."""
+    entered = dict(call.tensors_in())[found.streams[()]]
+    inside = itertools.takewhile(lambda each: each.start < parent.end, watched.calls[parent.number + 1 :])
+    steps = [each for each in inside if each.parent is parent]
+    before = [each for each in steps if each.number < call.number][-1:]
+    after = [each for each in steps if each.number > call.number][:1]
+    given = before[0].tensors_out() if before else parent.tensors_in()
+    taken = after[0].tensors_in() if after else parent.tensors_out()
+    return any(value is entered for _, value in given) and any(value is call.output for _, value in taken)
 
 
 def _source(
@@ -158,11 +211,36 @@ def _prepares(watched: Watched, reader: Call | None, call: Call) -> bool:
 
 
 def _added_by_parents(watched: Watched, call: Call, output: torch.Tensor) -> bool:
-    """Whether a module around the call adds the output to something: then it may be a branch."""
+    """Whether a module around the call adds the output to something: then it may be a branch.
+
+    An operation inside a module without weights that writes another tensor into the output counts for the call around.
+    """
     parents: list[Call | None] = [None]
     parent = call.parent
     while parent is not None:
         parents.append(parent)
         parent = parent.parent
-    later = (read for read in watched.readers(output, call) if read.tick > call.end)
-    return any(read.adds and read.caller in parents for read in later)
+    later = [read for read in watched.readers(output, call) if read.tick > call.end]
+    if any(read.adds and read.caller in parents for read in later):
+        return True
+    joining = [read for read in later if read.others and _worked_in(read.caller) in parents]
+    own = _made_of(watched, call, output) if joining else set()
+    return any(other not in own for read in joining for other in read.others)
+
+
+def _worked_in(caller: Call | None) -> Call | None:
+    """The call that an operation belongs to, modules without weights looked through."""
+    while caller is not None and not any(True for _ in caller.module.parameters()):
+        caller = caller.parent
+    return caller
+
+
+def _made_of(watched: Watched, call: Call, output: torch.Tensor) -> set[int]:
+    """The memory of what was computed after the call from its output alone (as an activation does), and its own."""
+    own = {memory(output)}
+    for inputs, result in watched.operations[watched.during(call).stop :]:
+        known = {memory(value) for value in inputs}
+        operands = {memory(v) for v in inputs if v.is_floating_point() and v.numel() == output.numel()}
+        if known & own and operands <= own:
+            own |= {memory(value) for _, value in leaves(result) if isinstance(value, torch.Tensor)}
+    return own

@@ -6,14 +6,16 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import torch
+
 Path = tuple[str | int, ...]
 
 
 def children(tree: Any) -> list[tuple[str | int, Any]] | None:
-    """What lies directly inside `tree`, each with its key; None for a leaf."""
+    """What lies directly inside `tree`, each with its key; None for a leaf (a torch.Size is one)."""
     if isinstance(tree, Mapping):
         return list(tree.items())
-    if isinstance(tree, (tuple, list)):
+    if isinstance(tree, (tuple, list)) and not isinstance(tree, torch.Size):
         return list(enumerate(tree))
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         return [(field.name, getattr(tree, field.name)) for field in dataclasses.fields(tree) if field.init]

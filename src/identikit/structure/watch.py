@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import inspect
+from bisect import bisect
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from identikit.structure.operations import adds, memory, only_looks, operands, written
 from identikit.structure.override import Forward, overriding
 from identikit.structure.traceless import traceless
 from identikit.structure.trees import Path, leaves
@@ -41,6 +45,7 @@ class Call:
     output: Any = None
     end: int = -1
     entered: list[int] = field(default_factory=list)  # the version of each input tensor when the call began
+    collected: bool = False  # by a hook that was on the module then: libraries collect outputs so
 
     def within(self, other: Call) -> bool:
         """Whether this call is `other` or happened during it."""
@@ -60,12 +65,16 @@ class Call:
 
 @dataclass(frozen=True)
 class Read:
-    """An operation that read a tensor's values: when, inside which call, was it an addition, did it write in place."""
+    """An operation that read a tensor's values: when, inside which call, was it an addition, did it write in place.
+
+    `others`: the memory of the other floating operands of as many values, where it wrote in place.
+    """
 
     tick: int
     caller: Call | None
     adds: bool
     mutates: bool
+    others: tuple[int, ...] = ()
 
 
 @dataclass(eq=False)
@@ -80,10 +89,17 @@ class Watched:
     makers: dict[int, list[tuple[Call, Path]]] = field(default_factory=lambda: defaultdict(list))
     returned: dict[int, list[Call]] = field(default_factory=lambda: defaultdict(list))
     operations: list[tuple[list[torch.Tensor], Any]] = field(default_factory=list)
+    ticks: list[int] = field(default_factory=list)  # when each operation ran
+    born: dict[int, int] = field(default_factory=dict)  # which operation made each memory that the pass made
+    patched: set[str] = field(default_factory=set)  # modules with a forward of their own on the instance
 
     def readers(self, tensor: torch.Tensor, outside: Call) -> list[Read]:
         """The operations that read `tensor`'s memory other than during the call `outside`."""
         return [read for read in self.reads[memory(tensor)] if not outside.start <= read.tick <= outside.end]
+
+    def during(self, call: Call) -> range:
+        """The operations that ran during `call`, as places in `operations`."""
+        return range(bisect(self.ticks, call.start), bisect(self.ticks, call.end))
 
     def reached_from(self, output: Any) -> set[int]:
         """The memory of every tensor that was computed from `output`."""
@@ -92,14 +108,6 @@ class Watched:
             if any(memory(value) in reached for value in inputs):
                 reached |= {memory(value) for _, value in leaves(result) if isinstance(value, torch.Tensor)}
         return reached
-
-
-def memory(tensor: torch.Tensor) -> int:
-    """A number that all views of one piece of memory share."""
-    try:
-        return int(tensor.untyped_storage()._cdata)
-    except (NotImplementedError, RuntimeError):  # sparse and wrapper tensors have no storage of their own
-        return id(tensor)
 
 
 def version(tensor: torch.Tensor) -> int:
@@ -111,9 +119,21 @@ def watch(model: nn.Module, run: Callable[[], Any]) -> Watched:
     """Watch `run()`, a forward pass of `model`, without leaving a trace in it."""
     watched = Watched()
     recorder = _Recorder(watched)
-    with traceless(model), overriding(dict(model.named_modules()), recorder.wrap), recorder:
+    with counting(model), traceless(model), overriding(dict(model.named_modules()), recorder.wrap), recorder:
         watched.output = run()
     return watched
+
+
+@contextmanager
+def counting(model: nn.Module) -> Iterator[None]:
+    """Inside, tensors count how often they are written into, though the caller be in inference mode.
+
+    A model that was itself made there stays in it: elsewhere its buffers could not be written.
+    """
+    own = (tensor for tensor in [*model.parameters(), *model.buffers()] if not is_lazy(tensor))
+    made_there = any(tensor.is_inference() for tensor in own)
+    with torch.inference_mode(made_there and torch.is_inference_mode_enabled()):
+        yield
 
 
 class _Recorder(TorchDispatchMode):
@@ -129,6 +149,8 @@ class _Recorder(TorchDispatchMode):
         self._open: list[Call] = []
 
     def wrap(self, path: str, module: nn.Module, forward: Forward) -> Forward:
+        if "forward" in vars(module):
+            self._watched.patched.add(path)
         names = parameter_names(forward) or parameter_names(module.__class__.forward)[1:]
 
         def recorded(*args: Any, **kwargs: Any) -> Any:
@@ -158,6 +180,7 @@ class _Recorder(TorchDispatchMode):
     def _finish(self, call: Call) -> None:
         self._tick += 1
         call.end = self._tick
+        call.collected = bool(call.module._forward_hooks)
         self._open.pop()
         for path, tensor in call.tensors_out():
             self._watched.makers[id(tensor)].append((call, path))
@@ -167,30 +190,24 @@ class _Recorder(TorchDispatchMode):
         self._tick += 1
         result = func(*args, **(kwargs or {}))
         inputs = [value for _, value in leaves((args, kwargs or {})) if isinstance(value, torch.Tensor)]
-        self._watched.operations.append((inputs, result))
-        if not _only_looks(func):
-            caller, adds = self._open[-1] if self._open else None, _adds(func)
-            written = {id(tensor) for tensor in _written(func, args)}
+        self._note_made(inputs, result)
+        if not only_looks(func):
+            caller, adding = self._open[-1] if self._open else None, adds(func)
+            changed = {id(tensor) for tensor in written(func, args, kwargs or {})}
             for tensor in inputs:
-                read = Read(self._tick, caller, adds, id(tensor) in written)
-                self._watched.reads[memory(tensor)].append(read)
+                mutates = id(tensor) in changed
+                others = operands(inputs, tensor) if mutates else ()
+                self._watched.reads[memory(tensor)].append(Read(self._tick, caller, adding, mutates, others))
         return result
 
-
-def _only_looks(func: Any) -> bool:
-    """Whether an operation makes a view and reads no value."""
-    return any(value.alias_info is not None and not value.alias_info.is_write for value in func._schema.returns)
-
-
-def _written(func: Any, args: Any) -> list[torch.Tensor]:
-    """The positional arguments that an operation changes in place."""
-    schema = zip(func._schema.arguments, args, strict=False)
-    changed = (value for argument, value in schema if argument.alias_info is not None and argument.alias_info.is_write)
-    return [tensor for value in changed for _, tensor in leaves(value) if isinstance(tensor, torch.Tensor)]
-
-
-def _adds(func: Any) -> bool:
-    return func._schema.name in ("aten::add", "aten::add_", "aten::sub", "aten::sub_")
+    def _note_made(self, inputs: list[torch.Tensor], result: Any) -> None:
+        watched = self._watched
+        known = {memory(tensor) for tensor in inputs}
+        for _, made in leaves(result):
+            if isinstance(made, torch.Tensor) and memory(made) not in known:
+                watched.born.setdefault(memory(made), len(watched.operations))
+        watched.operations.append((inputs, result))
+        watched.ticks.append(self._tick)
 
 
 def parameter_names(forward: Forward) -> list[str]:

@@ -9,8 +9,9 @@ import torch
 
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Edit
+from identikit.structure.aftermath import written_later
 from identikit.structure.trees import leaves
-from identikit.structure.watch import version
+from identikit.structure.watch import counting, version
 from identikit.surgery.forwards import EditedForward
 from identikit.surgery.handle import Handle
 from identikit.surgery.reach import not_called
@@ -20,13 +21,17 @@ def checked(anatomy: Anatomy, handle: Handle, edits: list[Edit], run: Callable[[
     """The output of `run()` and each edit's calls in it; raises NotReachedError for an edit that never ran.
 
     The counting is gone afterwards: a counter in an edited forward would make torch.compile compile at every call.
-    In this pass a bypassed layer hands out copies; where one of them was written into, it goes on doing so.
+    In this pass a bypassed layer hands out copies; where one of them was written into, or what the layer itself took
+    or returned could be, it goes on doing so.
     """
     counters = {path: _Counted(override.forward) for path, override in handle.overrides.items()}
+    for path, counter in counters.items():
+        counter.written = written_later(anatomy.watched, path)
     for path, override in handle.overrides.items():
         override.replace(counters[path])
     try:
-        output = run()
+        with counting(anatomy.model):
+            output = run()
         for edit in edits:
             if not counters[edit.at].calls:
                 not_called(anatomy, edit.at)
@@ -43,6 +48,7 @@ class _Counted(EditedForward):
         self.plain = plain
         self._copying = plain.copying()
         self.calls = 0
+        self.written = False
         self.handed: list[tuple[torch.Tensor, int]] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -53,4 +59,5 @@ class _Counted(EditedForward):
 
     def settled(self) -> EditedForward:
         """The forward to keep: copying where somebody writes into the stream in place."""
-        return self._copying if any(version(value) != before for value, before in self.handed) else self.plain
+        written = self.written or any(version(value) != before for value, before in self.handed)
+        return self._copying if written else self.plain

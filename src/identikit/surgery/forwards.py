@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from identikit.structure.streams import Flow
+from identikit.structure.streams import Flow, fixed
 from identikit.structure.trees import Path, at, rebuilt
 from identikit.structure.watch import Location
 
@@ -34,7 +34,7 @@ class EditedForward(ABC):
 
 
 class Taken:
-    """The tensor at `place` of a call's arguments; filled with `fill` where one is given, a copy where asked.
+    """The tensor (number, object) at `place` of a call's arguments; filled with `fill` where given, a copy where asked.
 
     `through` marks what the layer only hands through: None where a call leaves it out.
     """
@@ -96,9 +96,10 @@ class HandOnAs(EditedForward):
 
     def __init__(self, template: Any) -> None:
         self.template = template
+        self.flat = type(template) is tuple and all(isinstance(part, Taken) or fixed(part) for part in template)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if type(self.template) is tuple:  # the usual case, kept simple for the compiler
+        if self.flat:  # the usual case, kept simple for the compiler
             return tuple(part.of(args, kwargs) if isinstance(part, Taken) else part for part in self.template)
         return rebuilt(self.template, lambda _, part: part.of(args, kwargs) if isinstance(part, Taken) else part)
 
@@ -143,8 +144,9 @@ def forward_for(op: str, module: nn.Module, flow: Flow, output: Any) -> EditedFo
     parts: dict[Path, Taken] = {path: Taken(place, fill) for path, place in flow.streams.items()}
     # An input that is handed through stays; where nothing else is a stream it is what the layer stands for.
     for path, place in flow.passed.items():
-        parts[path] = Taken(place, through=True) if flow.streams else Taken(place, fill)
-    template = rebuilt(output, lambda path, leaf: parts.get(path, None if isinstance(leaf, torch.Tensor) else leaf))
+        stays = flow.streams or not isinstance(at(output, path), torch.Tensor)
+        parts[path] = Taken(place, through=True) if stays else Taken(place, fill)
+    template = rebuilt(output, lambda path, leaf: parts.get(path, leaf if fixed(leaf) else None))
     if not isinstance(template, Taken):
         return HandOnAs(template)
     if template.place.position == 0 and not template.place.path and template.fill is None:

@@ -10,7 +10,7 @@ from torch.backends import mha
 
 from identikit.errors import IdentikitWarning, NotReachedError
 from identikit.families.anatomy import Anatomy
-from identikit.structure.watch import memory
+from identikit.structure.operations import memory
 
 
 def not_called(anatomy: Anatomy, path: str) -> None:
