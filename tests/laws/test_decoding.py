@@ -186,3 +186,34 @@ def test_numbers_that_mean_more_than_a_place_in_the_cache_are_left_alone_or_refu
         assert equal(remove(model, "rwkv.blocks.1", inputs=inputs)(**inputs, use_cache=False).logits, expected)
     remove(model, "rwkv.blocks.0", inputs=inputs)
     assert [type(block).__name__ for block in model.rwkv.blocks] == ["Absent", "RwkvBlock"]
+
+
+INNER = [
+    ("gpt2", ["transformer.h.0.attn"]),
+    ("gpt2", ["transformer.h.0", "transformer.h.1.attn"]),
+    ("llama", ["model.layers.0.self_attn"]),
+    ("llama", ["model.layers.1.self_attn", "model.layers.0.self_attn"]),
+    ("mixtral", ["model.layers.0.self_attn"]),
+]
+
+
+@pytest.mark.parametrize(("name", "places"), INNER)
+def test_attention_alone_out_of_action(name: str, places: list[str]) -> None:
+    """The first layer then writes nothing into the cache, whose length is read at its first place."""
+    entry = case(name)
+    model = entry.build()
+    with bypass(model, *places, inputs=entry.inputs(model)):
+        assert off(model, entry) < CLOSE
+    removed = remove(model, places, inputs=entry.inputs(model))
+    assert off(removed, entry) < CLOSE
+
+
+@pytest.mark.parametrize("places", ["transformer.h.*.attn", "transformer.h.*"])
+@pytest.mark.parametrize("verb", [bypass, remove])
+def test_nothing_left_to_feed_the_cache_is_refused(places: str, verb: Any) -> None:
+    entry = case("gpt2")
+    model = entry.build()
+    before = whole(model, entry)
+    with pytest.raises(RoleError, match=r"decoding with a cache would break\. Keep one"):
+        verb(model, places, inputs=entry.inputs(model))
+    assert torch.equal(whole(model, entry), before)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from identikit.batches import Batch, as_inputs
 from identikit.errors import IdentikitError, InputsError
@@ -13,6 +14,7 @@ from identikit.families import family_of
 from identikit.families.plain import Family
 from identikit.places import expand
 from identikit.structure import roles, stacks
+from identikit.structure.compare import comparable
 from identikit.structure.roles import Verdict
 from identikit.structure.site import Site
 from identikit.structure.traceless import traceless
@@ -78,15 +80,30 @@ def anatomy_of(model: nn.Module, inputs: Any = None, family: Family | None = Non
     name = type(model).__name__
     if batch is None:
         raise InputsError(f"what {name} takes is not known. Pass one example of it: inputs=tensor, tuple or dict.")
+    _require_made(model)
     device = _device(model)
     try:
-        return Anatomy(model, batch if device is None else batch.to(device), family)
+        anatomy = Anatomy(model, batch if device is None else batch.to(device), family)
     except (IdentikitError, torch.OutOfMemoryError):
         raise
     except Exception as cause:  # whatever a forward raises, it does not take these inputs
         given = "the inputs given" if inputs is not None else "an example made from its configuration"
         message = f"{name} does not run on {given}: {_first_line(cause)} Pass inputs=... that it takes."
         raise InputsError(message) from cause
+    if not comparable(anatomy.watched.output):
+        raise InputsError(
+            f"the output of {name} holds nothing that can be compared (no tensor, array or number), so no edit of it "
+            "could be proved. Wrap it in a module whose forward returns tensors."
+        )
+    return anatomy
+
+
+def _require_made(model: nn.Module) -> None:
+    """Raise InputsError for a layer whose weights are made at its first call: a pass without a trace cannot do that."""
+    for path, module in model.named_modules():
+        own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        if any(is_lazy(tensor) for tensor in own):
+            raise InputsError(f"{path or type(module).__name__} is lazy: run the model once, then it has its weights.")
 
 
 def _device(model: nn.Module) -> torch.device | None:

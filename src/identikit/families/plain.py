@@ -51,6 +51,10 @@ class Family:
         """
         return None
 
+    def decodes(self, model: nn.Module) -> bool:
+        """Whether `model` makes its output step by step with a cache; True where that is not known."""
+        return True
+
     def configuration(self, model: nn.Module) -> dict[str, Any] | None:
         """The full configuration as JSON values, or None where the library has none."""
         return None

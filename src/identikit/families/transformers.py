@@ -42,6 +42,11 @@ class Transformers(Family):
         """None in the place of the attentions that an edited layer does not compute."""
         return NothingRecorded(layer, call)
 
+    def decodes(self, model: nn.Module) -> bool:
+        """Whether the model can generate."""
+        can: Any = getattr(model, "can_generate", None)
+        return bool(can()) if can is not None else False
+
     def configuration(self, model: nn.Module) -> dict[str, Any] | None:
         """All of `model.config` as JSON values."""
         return first_configuration(model)

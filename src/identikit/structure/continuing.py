@@ -15,7 +15,7 @@ from identikit.structure.noise import cosine, noise_for
 from identikit.structure.replay import NOT_PROVED, Key, Recording, put
 from identikit.structure.streams import Flow
 from identikit.structure.traceless import traceless
-from identikit.structure.trees import Path, at
+from identikit.structure.trees import Path, at, shape_of
 from identikit.structure.watch import Call, Location, located, parameter_names
 
 NOISE = (0.1, 1.0)  # of the input's root mean square
@@ -37,7 +37,7 @@ def continues(call: Call, found: Flow) -> bool:
 def continued(call: Call, path: Path) -> Location | None:
     """The one input that the output at `path` continues, where several have its shape; None if that is not one."""
     output = at(call.output, path)
-    fitting = [place for place, value in call.tensors_in() if value.shape == output.shape]
+    fitting = [place for place, value in call.tensors_in() if shape_of(value) == shape_of(output)]
     if not call.replayable or not output.is_floating_point() or len(fitting) < 2:
         return None
     try:

@@ -29,7 +29,16 @@ class DivergedError(Exception):
 
 
 #: What a replay may raise where the copy does not run as the block did: then nothing is proved.
-NOT_PROVED = (DivergedError, RuntimeError, TypeError, ValueError, StopIteration)
+NOT_PROVED = (
+    DivergedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    StopIteration,
+    AssertionError,  # `assert x.dtype == torch.float32`
+    LookupError,  # a table by dtype
+    AttributeError,
+)
 
 
 @dataclass
@@ -51,13 +60,14 @@ class Recording:
         self._pass: dict[Key, Seen] = {}
         try:
             self._record(call, torch.float64)
-        except RuntimeError:  # an operation without float64 (grouped matrix products)
+        except NOT_PROVED:  # an operation without float64 (grouped matrix products), a layer that asks for float32
             self._record(call, torch.float32)
         self.seen = self._pass
 
     def _record(self, call: Call, dtype: torch.dtype) -> None:
         self.dtype = dtype
-        self.block = copy.deepcopy(call.module).to(dtype).eval()
+        self.block = copy.deepcopy(call.module).to(dtype)
+        self.block.eval()  # on its own line: a train() of the user's may return nothing
         self.args, self.kwargs = _as_dtype((call.args, call.kwargs), dtype)
         self.parameters = parameter_names(self.block.forward)
         self.modules = {path: module for path, module in self.block.named_modules() if path}

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from identikit.structure.operations import memory
-from identikit.structure.trees import Path, leaves
+from identikit.structure.trees import Path, leaves, shape_of
 from identikit.structure.watch import Call, Location, Watched, version
 
 _SMALL = 256
@@ -142,7 +142,7 @@ def _source(
     fitting = {
         place: value
         for place, value in call.tensors_in()
-        if value.shape == output.shape and value.dtype == output.dtype and place not in taken
+        if shape_of(value) == shape_of(output) and value.dtype == output.dtype and place not in taken
     }
     for taker, place in watched.takers[id(output)]:  # the next layer of the same class takes it under the same name
         if taker.start > call.end and type(taker.module) is type(call.module):

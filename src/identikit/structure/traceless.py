@@ -1,9 +1,9 @@
-"""A forward pass that leaves no trace: buffers, attributes, random state, mode and gradients are as before."""
+"""A forward pass that leaves no trace: tensors, attributes, submodules, random state, mode, gradients are as before."""
 
 from __future__ import annotations
 
 import random
-from collections import OrderedDict
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,25 +12,28 @@ import numpy
 import torch
 from torch import nn
 
-# Hooks live in an OrderedDict: a library may hook its own layers at the first call and note that in an attribute.
-_CONTAINERS = (list, dict, set, OrderedDict)
+from identikit.errors import IdentikitWarning
+from identikit.structure.held import Contents, Values, may_change
 
 
 @contextmanager
 def traceless(model: nn.Module) -> Iterator[None]:
     """Run what is inside in eval mode and without gradients, and put back everything a forward pass can change.
 
-    Compiled models run eagerly inside: a compiled graph has no layers to watch.
+    Compiled models run eagerly inside: a compiled graph has no layers to watch. A large weight that was written into
+    cannot be put back, it is named in an IdentikitWarning: a copy of all weights would cost as much as the pass.
     """
-    modules = list(model.modules())
-    held = [_Held(module) for module in modules]
+    held = _Held(model)
     try:
         with _random_state(), torch.no_grad(), torch.compiler.set_stance("force_eager"):
             model.eval()
             yield
     finally:
-        for module, before in zip(modules, held, strict=True):
-            before.put_back(module)
+        lost = held.put_back()
+    if lost:
+        names = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+        message = f"the forward of {type(model).__name__} writes into its weights ({names}); the run changed them."
+        warnings.warn(message, IdentikitWarning, stacklevel=4)
 
 
 @contextmanager
@@ -47,46 +50,33 @@ def _random_state() -> Iterator[None]:
 
 
 class _Held:
-    """What one module holds: its attributes, the content of its plain containers, its buffers' values."""
+    """What a model holds: each module's class and attributes, what is in its containers, its tensors' values."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self._attributes = dict(module.__dict__)
-        self._containers = {
-            name: (value, value.copy())
-            for name, value in module.__dict__.items()
-            if type(value) in _CONTAINERS and name not in ("_parameters", "_modules")
-        }
-        self._buffers = {
-            name: (buffer, buffer._version, buffer.detach().clone())
-            for name, buffer in module._buffers.items()
-            if buffer is not None and not buffer.is_inference()
-        }
+    def __init__(self, model: nn.Module) -> None:
+        self._modules: list[tuple[nn.Module, type, dict[str, Any]]] = []
+        self._contents = Contents()
+        self._values: dict[int, tuple[str, Values]] = {}
+        for path, module in model.named_modules():
+            self._modules.append((module, module.__class__, dict(module.__dict__)))
+            start = f"{path}." if path else ""
+            for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
+                self._note(start + name, tensor)
+            for name, value in module.__dict__.items():
+                for tensor in self._contents.note(value) if may_change(value) else ():
+                    self._note(start + name, tensor)
 
-    def put_back(self, module: nn.Module) -> None:
-        attributes: dict[str, Any] = module.__dict__
-        for name in [name for name in attributes if name not in self._attributes]:
-            del attributes[name]
-        attributes.update(self._attributes)
-        for value, content in self._containers.values():
-            if value != content if not _holds_tensors(content) else _differs(value, content):
-                value.clear()
-                value.extend(content) if isinstance(value, list) else value.update(content)
-        for buffer, version, content in self._buffers.values():
-            if buffer._version != version:
-                buffer.copy_(content)
+    def _note(self, name: str, tensor: torch.Tensor | None) -> None:
+        if tensor is not None and id(tensor) not in self._values and Values.readable(tensor):
+            self._values[id(tensor)] = (name, Values(tensor))
 
-
-def _holds_tensors(content: Any) -> bool:
-    values = content.values() if isinstance(content, dict) else content
-    return any(not isinstance(value, (str, int, float, bool, type(None))) for value in values)
-
-
-def _differs(value: Any, content: Any) -> bool:
-    """Whether two containers hold other objects (their members may be tensors, which have no plain equality)."""
-    if len(value) != len(content):
-        return True
-    if isinstance(value, dict):
-        return any(key not in content or member is not content[key] for key, member in value.items())
-    if isinstance(value, set):
-        return bool(value != content)
-    return any(one is not other for one, other in zip(value, content, strict=True))
+    def put_back(self) -> list[str]:
+        """Put everything back; the names of the weights whose values are lost."""
+        for module, kind, before in self._modules:
+            if module.__class__ is not kind:
+                module.__class__ = kind
+            attributes: dict[str, Any] = module.__dict__
+            for name in [name for name in attributes if name not in before]:
+                del attributes[name]
+            attributes.update(before)
+        self._contents.put_back()
+        return [name for name, values in self._values.values() if not values.put_back()]

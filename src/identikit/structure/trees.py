@@ -22,6 +22,11 @@ def children(tree: Any) -> list[tuple[str | int, Any]] | None:
     return None
 
 
+def shape_of(tensor: torch.Tensor) -> torch.Size | None:
+    """The shape of a tensor; None for a nested one, which has none."""
+    return None if tensor.is_nested else tensor.shape
+
+
 def leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     """Every leaf with the path that leads to it, in order."""
     inner = children(tree)

@@ -13,12 +13,12 @@ from identikit.errors import PlanError, RoleError
 from identikit.families.anatomy import Anatomy, anatomy_of
 from identikit.families.plain import Family
 from identikit.plan import Edit, Plan
-from identikit.structure.compare import equal
 from identikit.surgery.carried import Carried, carried, carry, first_paths, live_plans, shortened_by
 from identikit.surgery.choose import check_plan, first_fingerprint, plan_for
 from identikit.surgery.forwards import EditedForward, RunAndFill
 from identikit.surgery.install import install
-from identikit.surgery.shorten import in_stack, shortened_equal, stand_in
+from identikit.surgery.renumber import layer_numbers, stacks_around
+from identikit.surgery.shorten import in_stack, renumber_what_stays, same_output, shortened_equal, stand_in
 
 
 def remove(
@@ -74,12 +74,15 @@ def _taken_out(
     forwards = {edit.at: forward for edit, forward in slots}
     whole = [edit for edit, _ in slots if in_stack(model, edit)]
     history = _history(anatomy, plan, [edit for edit, _ in slots], whole)
+    stacks = [model.get_submodule(path) for path in stacks_around([edit.at for edit, _ in slots])]
+    numbered = {id(stack) for stack in stacks if layer_numbers(stack)}
     stand_in(model, [edit for edit, _ in slots if edit not in whole], forwards, undo)
     if not (whole and shortened_equal(anatomy, whole, expected, undo)):
         stand_in(model, whole, forwards, undo)
         before = carried(model)
         history = replace(history, shortened=before.shortened if before else {})  # every slot is still there
         _require(anatomy, expected, plan)
+    renumber_what_stays(anatomy, numbered, expected, undo)
     return history
 
 
@@ -116,8 +119,9 @@ def _history(anatomy: Anatomy, plan: Plan, edits: list[Edit], shortened: list[Ed
 
 def _require(anatomy: Anatomy, expected: Any, plan: Plan) -> None:
     """Raise RoleError where the edited model and the bypassed one differ."""
-    if not equal(anatomy.run(), expected):
+    same, why = same_output(anatomy, expected)
+    if not same:
         raise RoleError(
             f"{type(anatomy.model).__name__} without {', '.join(plan.places)} does not compute what it does while they "
-            'are bypassed; it was left as it was. Use ik.bypass, or save the plan (format="plan").'
+            f'are bypassed{why}; it was left as it was. Use ik.bypass, or save the plan (format="plan").'
         )

@@ -9,12 +9,15 @@ from typing import Any
 
 from torch import nn
 
+from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Edit
-from identikit.structure.compare import equal
+from identikit.structure.compare import difference
 from identikit.structure.stacks import numbered_children, stack_of
-from identikit.surgery.renumber import closed_up, renumber
+from identikit.surgery.renumber import closed_up, number_live_layers, renumber, silent_layers
 from identikit.surgery.replacements import Absent
+
+_NOT_RUN = (IndexError, KeyError, AttributeError, TypeError, ValueError, RuntimeError)
 
 
 def in_stack(model: nn.Module, edit: Edit) -> bool:
@@ -33,17 +36,31 @@ def shortened_equal(anatomy: Anatomy, edits: list[Edit], expected: Any, undo: Ex
         stack, number = stack_of(edit.at) or ("", 0)
         gone.setdefault(stack, []).append(number)
     with ExitStack() as mine:
-        for stack, layers in gone.items():
-            _shorten(anatomy, stack, layers, mine)
         try:
-            same = equal(anatomy.run(), expected)
-        except (IndexError, KeyError, AttributeError, TypeError, ValueError, RuntimeError) as cause:
-            # The parent picks its layers by number, so the slots must stay: stand-ins are tried next.
-            logging.getLogger(__name__).debug("the shortened model does not run: %s", cause)
-            same = False
+            for stack in sorted(gone, key=lambda path: -path.count(".")):  # inner stacks first: their paths still hold
+                _shorten(anatomy, stack, gone[stack], mine)
+        except _NOT_RUN as cause:
+            logging.getLogger(__name__).debug("the stacks cannot be shortened: %s", cause)
+            return False
+        same, why = same_output(anatomy, expected, exact=_on_cpu(anatomy.model))  # the same operations: the same bits
         if same:
             undo.push(mine.pop_all())
+        else:  # the parent picks its layers by number, so the slots must stay: stand-ins are tried next
+            logging.getLogger(__name__).debug("the shortened model does not do%s", why)
     return same
+
+
+def _on_cpu(model: nn.Module) -> bool:
+    """Whether every operation gives the same bits each time (on an accelerator some do not)."""
+    return all(value.device.type == "cpu" for value in model.parameters())
+
+
+def same_output(anatomy: Anatomy, expected: Any, *, exact: bool = False) -> tuple[bool, str]:
+    """Whether the model, as it is now, computes `expected`; and, where it does not even run, why."""
+    try:
+        return difference(anatomy.run(), expected) <= (0 if exact else 1), ""
+    except _NOT_RUN as cause:
+        return False, f" ({' '.join(str(cause).split())})"
 
 
 def stand_in(model: nn.Module, edits: list[Edit], forwards: Mapping[str, Callable[..., Any]], undo: ExitStack) -> None:
@@ -69,3 +86,26 @@ def _shorten(anatomy: Anatomy, path: str, layers: list[int], undo: ExitStack) ->
     undo.callback(hold, before)
     hold({str(number): before[str(layer)] for number, layer in enumerate(keep)})
     undo.callback(anatomy.family.resize(anatomy.model, path, keep, depth))
+
+
+def renumber_what_stays(anatomy: Anatomy, numbered: set[int], expected: Any, undo: ExitStack) -> None:
+    """After a removal, the cache's first places belong to layers that still feed it.
+
+    `numbered`: the stacks (by identity) that the removal touched and whose layers carried numbers.
+
+    Where a layer's number is more than its place in the cache, the model would compute something else: then the numbers
+    stay. Raises RoleError where no live layer can hold the first place.
+    """
+    model = anatomy.model
+    with ExitStack() as mine:
+        changed = False
+        for path, stack in model.named_modules():
+            if id(stack) not in numbered:
+                continue
+            if not len(stack._modules) and anatomy.family.decodes(model):
+                raise RoleError(f'"{path}" would be empty, and decoding with a cache would break. Keep one layer.')
+            dead = silent_layers(stack, lambda module: isinstance(module, Absent))
+            dead |= {int(name) for name in numbered_children(stack) if isinstance(stack.get_submodule(name), Absent)}
+            changed = number_live_layers(model, anatomy.family, path, dead, mine) or changed
+        if changed and same_output(anatomy, expected)[0]:
+            undo.push(mine.pop_all())
