@@ -9,7 +9,7 @@ import typer
 
 from identikit.cli import apply, demo, prune, report, scan, sites
 from identikit.cli.console import complain
-from identikit.errors import InputsError
+from identikit.errors import InputsError, RoleError
 
 #: The class of every wrong option; typer hands out this child of it alone.
 _UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
@@ -62,6 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         hint = "" if "--data" in str(error) else " On the command line: --data FILE."
         sys.exit(complain(InputsError(f"{error}{hint}")))
+    except RoleError as error:
+        if debug:
+            raise
+        hint = " On the command line: --as identity or --as zero." if 'as_="' in str(error) else ""
+        sys.exit(complain(RoleError(f"{error}{hint}")))
     except Exception as error:  # the outermost frame: everything becomes one line, or a traceback with --debug
         if debug:
             raise
