@@ -14,6 +14,7 @@ from identikit.families.sites import sites
 from identikit.surgery.apply import bypass, only
 from identikit.surgery.carried import carried
 from identikit.surgery.remove import remove
+from laws.snapshot import Snapshot
 from zoo import case, weigh
 
 X = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
@@ -61,6 +62,52 @@ def test_a_loop_over_a_configured_depth_gets_a_stand_in() -> None:
     expected = model.layers[3](model.layers[2](model.layers[1](X)))
     assert torch.equal(remove(model, "layers.0", inputs=X)(X), expected)
     assert len(model.layers) == 4
+
+
+def test_a_parent_that_takes_no_other_class_is_a_refusal_and_the_model_is_put_back() -> None:
+    class Strict(Looping):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found = sum(isinstance(layer, nn.Linear) for layer in self.layers)
+            if found != self.settings.n:
+                raise ValueError(f"{found} layers where {self.settings.n} should be")
+            return super().forward(x)
+
+    model = weigh(Strict())
+    before, expected = Snapshot(model), model(X)
+    with pytest.raises(RoleError) as error:
+        remove(model, "layers.1", inputs=X)
+    assert str(error.value) == (
+        "Strict without layers.1 does not compute what it does while they are bypassed (3 layers where 4 should be); "
+        'it was left as it was. Use ik.bypass, or save the plan (format="plan").'
+    )
+    assert before.changes(model) == []
+    assert torch.equal(model(X), expected)
+
+
+class Scaled(nn.Module):
+    """Every second layer's output is scaled a little, by its place in the row: within what 16 bits may differ."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Sequential(nn.Linear(16, 16)) for _ in range(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for number, layer in enumerate(self.layers):
+            x = layer(x)
+            x.mul_((1.0, 1.008, 1.0, 1.0)[number])
+        return x
+
+
+def test_a_shortened_model_must_give_the_very_bits_else_stand_ins_do() -> None:
+    model, x = weigh(Scaled()).bfloat16(), X.bfloat16()
+    with bypass(model, "layers.3", inputs=x), torch.no_grad():
+        last = model(x)
+    assert torch.equal(remove(model, "layers.3", inputs=x)(x), last)
+    assert len(model.layers) == 3
+    with bypass(model, "layers.0", inputs=x), torch.no_grad():
+        first = model(x)
+    assert torch.equal(remove(model, "layers.0", inputs=x)(x), first)
+    assert [type(layer).__name__ for layer in model.layers] == ["Absent", "Sequential", "Sequential"]
 
 
 def test_a_loop_that_stops_early_is_not_mistaken_for_a_shortened_stack() -> None:

@@ -51,8 +51,8 @@ class Family:
         """
         return None
 
-    def decodes(self, model: nn.Module) -> bool:
-        """Whether `model` makes its output step by step with a cache; True where that is not known."""
+    def decodes(self, model: nn.Module, stack: str) -> bool:
+        """Whether `model` makes its output step by step, with a cache that `stack` feeds; True where unknown."""
         return True
 
     def configuration(self, model: nn.Module) -> dict[str, Any] | None:

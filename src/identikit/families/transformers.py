@@ -42,10 +42,13 @@ class Transformers(Family):
         """None in the place of the attentions that an edited layer does not compute."""
         return NothingRecorded(layer, call)
 
-    def decodes(self, model: nn.Module) -> bool:
-        """Whether the model can generate."""
+    def decodes(self, model: nn.Module, stack: str) -> bool:
+        """Whether the model can generate, and the stack is not its encoder's, which runs once and keeps no cache."""
         can: Any = getattr(model, "can_generate", None)
-        return bool(can()) if can is not None else False
+        if can is None or not can():
+            return False
+        encoder = model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model  # type: ignore[operator]
+        return encoder is model or all(module is not model.get_submodule(stack) for module in encoder.modules())
 
     def configuration(self, model: nn.Module) -> dict[str, Any] | None:
         """All of `model.config` as JSON values."""

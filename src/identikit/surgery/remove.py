@@ -18,7 +18,7 @@ from identikit.surgery.choose import check_plan, first_fingerprint, plan_for
 from identikit.surgery.forwards import EditedForward, RunAndFill
 from identikit.surgery.install import install
 from identikit.surgery.renumber import layer_numbers, stacks_around
-from identikit.surgery.shorten import in_stack, renumber_what_stays, same_output, shortened_equal, stand_in
+from identikit.surgery.shorten import in_stack, renumber_what_stays, shortened_or_stand_in, stand_in
 
 
 def remove(
@@ -73,17 +73,18 @@ def _taken_out(
     model = anatomy.model
     forwards = {edit.at: forward for edit, forward in slots}
     whole = [edit for edit, _ in slots if in_stack(model, edit)]
-    history = _history(anatomy, plan, [edit for edit, _ in slots], whole)
-    stacks = [model.get_submodule(path) for path in stacks_around([edit.at for edit, _ in slots])]
+    before, history = carried(model), _history(anatomy, plan, [edit for edit, _ in slots])
+    stacks = [model.get_submodule(path) for path in stacks_around(model, [edit.at for edit, _ in slots])]
     numbered = {id(stack) for stack in stacks if layer_numbers(stack)}
     stand_in(model, [edit for edit, _ in slots if edit not in whole], forwards, undo)
-    if not (whole and shortened_equal(anatomy, whole, expected, undo)):
-        stand_in(model, whole, forwards, undo)
-        before = carried(model)
-        history = replace(history, shortened=before.shortened if before else {})  # every slot is still there
-        _require(anatomy, expected, plan)
+    shortened, why = shortened_or_stand_in(anatomy, whole, forwards, expected, undo)
+    if why is not None:
+        raise RoleError(
+            f"{type(model).__name__} without {', '.join(plan.places)} does not compute what it does while they "
+            f'are bypassed{why}; it was left as it was. Use ik.bypass, or save the plan (format="plan").'
+        )
     renumber_what_stays(anatomy, numbered, expected, undo)
-    return history
+    return replace(history, shortened=shortened_by(before, first_paths(model, [edit.at for edit in shortened])))
 
 
 def _at_every_slot(model: nn.Module, edits: list[Edit]) -> list[Edit]:
@@ -102,8 +103,8 @@ def _refuse_weights_that_stay(slots: list[tuple[Edit, EditedForward]]) -> None:
             )
 
 
-def _history(anatomy: Anatomy, plan: Plan, edits: list[Edit], shortened: list[Edit]) -> Carried:
-    """What the model will carry: the united plan in first paths, the first configuration, which numbers are gone.
+def _history(anatomy: Anatomy, plan: Plan, edits: list[Edit]) -> Carried:
+    """What the model will carry: the united plan in first paths, the first configuration.
 
     Read before the model is changed: paths are those of the model as it is now.
     """
@@ -113,15 +114,4 @@ def _history(anatomy: Anatomy, plan: Plan, edits: list[Edit], shortened: list[Ed
     weights = plan.weights if before is None else ""
     now = Plan(moved, first_fingerprint(model), weights, type(model).__name__)
     configuration = before.configuration if before else anatomy.family.configuration(model)
-    gone = shortened_by(before, [first[edit.at] for edit in shortened])
-    return Carried(before.plan | now if before else now, configuration, gone)
-
-
-def _require(anatomy: Anatomy, expected: Any, plan: Plan) -> None:
-    """Raise RoleError where the edited model and the bypassed one differ."""
-    same, why = same_output(anatomy, expected)
-    if not same:
-        raise RoleError(
-            f"{type(anatomy.model).__name__} without {', '.join(plan.places)} does not compute what it does while they "
-            f'are bypassed{why}; it was left as it was. Use ik.bypass, or save the plan (format="plan").'
-        )
+    return Carried(before.plan | now if before else now, configuration)

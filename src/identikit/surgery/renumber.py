@@ -14,31 +14,33 @@ from typing import Any
 from torch import nn
 
 from identikit.errors import RoleError
-from identikit.families import Family
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Edit
-from identikit.structure.stacks import numbered_children
+from identikit.structure.stacks import members
+from identikit.surgery.replacements import Absent
 
 Undo = Callable[[], None]
 Numbered = tuple[nn.Module, str, int]  # a module, the attribute, the number of the layer that it lies in
 
 
 def layer_numbers(stack: nn.Module) -> list[Numbered]:
-    """Every attribute in `stack` that numbers its layers, counted from 0 or from 1.
+    """Every attribute in `stack` that numbers its layers, counted from 0, from 1 or from any other number.
 
     The numbers need not be in order: a layer that no longer feeds the cache has changed places with one that does.
     """
     values: dict[str, list[tuple[nn.Module, int, int]]] = defaultdict(list)
-    for name in numbered_children(stack):
+    for layer, name in enumerate(members(stack)):
         for module in stack.get_submodule(name).modules():
+            sizes = getattr(module, "__constants__", ())  # what torch's own modules call their sizes
             for attribute, value in vars(module).items():
-                if type(value) is int:
-                    values[attribute].append((module, value, int(name)))
+                if type(value) is int and attribute not in sizes:
+                    values[attribute].append((module, value, layer))
     found: list[Numbered] = []
     for attribute, held in values.items():
         of_layer = {layer: value for _, value, layer in held}
         agree = len(of_layer) > 1 and all(value == of_layer[layer] for _, value, layer in held)
-        if agree and sorted(of_layer.values()) in (sorted(of_layer), [layer + 1 for layer in sorted(of_layer)]):
+        start = min(of_layer.values()) - min(of_layer)
+        if agree and sorted(of_layer.values()) == [layer + start for layer in sorted(of_layer)]:
             found += [(module, attribute, layer) for module, _, layer in held]
     return found
 
@@ -46,7 +48,7 @@ def layer_numbers(stack: nn.Module) -> list[Numbered]:
 def renumber(stack: nn.Module, numbers: dict[int, int]) -> Undo:
     """Give every layer the number that `numbers` says (its place to the number); returns the undo."""
     found = layer_numbers(stack)
-    first = {
+    start = {
         attribute: min(vars(module)[attribute] for module, name, _ in found if name == attribute)
         - min(layer for _, name, layer in found if name == attribute)
         for attribute in {attribute for _, attribute, _ in found}
@@ -54,7 +56,7 @@ def renumber(stack: nn.Module, numbers: dict[int, int]) -> Undo:
     changed: list[tuple[nn.Module, str, int]] = []
     for module, attribute, layer in found:
         changed.append((module, attribute, vars(module)[attribute]))
-        vars(module)[attribute] = numbers[layer] + first[attribute]
+        vars(module)[attribute] = numbers[layer] + start[attribute]
 
     def undo() -> None:
         for module, attribute, value in changed:
@@ -71,65 +73,77 @@ def renumbered_for(anatomy: Anatomy, edits: list[Edit], undo: ExitStack) -> bool
     """
     model = anatomy.model
     edited = {id(module) for edit in edits for module in model.get_submodule(edit.at).modules()}
-    whole = {edit.at for edit in edits if edit.op == "identity"}
-    changed = False
-    for path in stacks_around([edit.at for edit in edits]):
+    places, changed = {edit.at for edit in edits}, False
+    for path in stacks_around(model, [edit.at for edit in edits]):
         stack = model.get_submodule(path)
-        dead = silent_layers(stack, lambda module: id(module) in edited)
-        dead |= {int(name) for name in numbered_children(stack) if (f"{path}.{name}" if path else name) in whole}
-        changed = number_live_layers(model, anatomy.family, path, dead, undo) or changed
+        idle = idle_layers(stack, lambda module: id(module) in edited)
+        whole = {layer for layer, name in enumerate(members(stack)) if f"{path}.{name}".lstrip(".") in places}
+        changed = number_live_layers(anatomy, path, idle, undo, whole=idle.keys() <= whole) or changed
     return changed
 
 
-def stacks_around(paths: list[str]) -> list[str]:
-    """Every container of numbered layers that one of `paths` lies in."""
+def stacks_around(model: nn.Module, paths: list[str]) -> list[str]:
+    """Every container that lines up layers, and in which one of `paths` lies."""
     found: dict[str, None] = {}
     for path in paths:
         parts = path.split(".")
-        found |= dict.fromkeys(".".join(parts[:depth]) for depth, part in enumerate(parts) if part.isdecimal())
+        above = [(".".join(parts[:depth]), part) for depth, part in enumerate(parts)]
+        found |= dict.fromkeys(outer for outer, part in above if part in members(model.get_submodule(outer)))
     return list(found)
 
 
-def silent_layers(stack: nn.Module, out: Callable[[nn.Module], bool]) -> set[int]:
-    """The layers of `stack` in which everything that carries the layer's number is `out` of action: no cache there."""
-    carriers: dict[int, list[bool]] = defaultdict(list)
-    for module, _, layer in layer_numbers(stack):
-        carriers[layer].append(out(module))
-    return {layer for layer, gone in carriers.items() if all(gone)}
+def idle_layers(stack: nn.Module, out: Callable[[nn.Module], bool]) -> dict[int, bool]:
+    """The layers of `stack` in which something that carries the layer's number is `out` of action or removed.
+
+    True where all of it is: no cache there. Where only some of it is, what is left may use the cache or not; such
+    layers come first. A module that only hands its number down to one inside it does not count.
+    """
+    carriers = {id(module): (module, layer) for module, _, layer in layer_numbers(stack)}
+    users: dict[int, list[bool]] = defaultdict(list)
+    for module, layer in carriers.values():
+        if not any(id(inner) in carriers for inner in module.modules() if inner is not module):
+            users[layer].append(out(module) or isinstance(module, Absent))
+    idle = {layer: all(gone) for layer, gone in users.items() if any(gone)}
+    return dict(sorted(idle.items(), key=lambda item: (item[1], item[0])))
 
 
-def number_live_layers(model: nn.Module, family: Family, path: str, dead: set[int], undo: ExitStack) -> bool:
+def number_live_layers(anatomy: Anatomy, path: str, idle: dict[int, bool], undo: ExitStack, *, whole: bool) -> bool:
     """Give the live layers of the stack at `path` the cache's first places; returns whether a number was changed.
 
-    Raises RoleError where the cache's first place can belong to no live layer, and the model decodes with a cache.
+    `idle`: see `idle_layers`. `whole`: they could be removed and the configuration renewed. Raises RoleError where the
+    cache's first place can belong to no live layer, and the model decodes with a cache.
     """
+    model, family = anatomy.model, anatomy.family
     stack = model.get_submodule(path)
-    depth = len(numbered_children(stack))
-    if not dead or not layer_numbers(stack):
+    if not idle:
         return False
-    facts = family.layer_facts(model, path, depth)
-    numbers = live_first(facts, sorted(dead))
+    names = members(stack)
+    facts = family.layer_facts(model, path, len(names))
+    numbers = live_first(facts, list(idle))
     first = next(layer for layer, number in numbers.items() if number == 0)
-    if first in dead:
-        if family.decodes(model):
-            alike = [layer for layer in sorted(dead) if facts[layer] == facts[first]]
-            raise RoleError(_no_first(path, alike, facts[first]))
+    if idle.get(first):
+        if family.decodes(model, path):
+            dead = sorted(layer for layer, gone in idle.items() if gone)
+            alike = [layer for layer in dead if facts[layer] == facts[first]]
+            none_left = set(dead) >= {layer for _, _, layer in layer_numbers(stack)}
+            named = " and ".join(f'"{path}.{names[layer]}"' if path else f'"{names[layer]}"' for layer in alike)
+            raise RoleError(_no_first(named, None if none_left else facts[first], whole))
         return False
     undo.callback(renumber(stack, numbers))
     return True
 
 
-def _no_first(stack: str, layers: list[int], kind: Any) -> str:
-    named = " and ".join(f'"{stack}.{layer}"' for layer in sorted(layers))
+def _no_first(named: str, kind: Any, whole: bool) -> str:
     if kind is None:
         return (
             f"without {named} no layer of this stack feeds the cache, from which the model reads its positions: "
             "decoding with a cache would break. Keep one of them."
         )
     said = ", ".join(f"{name}={value}" for name, value in kind.items()) if isinstance(kind, dict) else kind
-    return (
-        f"{named} are all the layers of their kind ({said}), and the cache's first place is of that kind: with them "
-        "bypassed, decoding with a cache would break. Use ik.remove, which renews the configuration."
+    return f"{named} are all the layers of their kind ({said}), and the cache's first place is of that kind: " + (
+        "with them bypassed, decoding with a cache would break. Use ik.remove, which renews the configuration."
+        if whole
+        else "with what feeds it gone, decoding with a cache would break. Keep one of them, or remove the whole layers."
     )
 
 
@@ -148,6 +162,6 @@ def live_first(facts: Sequence[Any], gone: Sequence[int]) -> dict[int, int]:
     numbers: dict[int, int] = {}
     for kind in {repr(fact): fact for fact in facts}:
         layers = [layer for layer, fact in enumerate(facts) if repr(fact) == kind]
-        order = [layer for layer in layers if layer not in gone] + [layer for layer in layers if layer in gone]
+        order = [layer for layer in layers if layer not in gone] + [layer for layer in gone if layer in layers]
         numbers |= dict(zip(order, layers, strict=True))
     return numbers

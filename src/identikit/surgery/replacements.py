@@ -11,7 +11,8 @@ from torch import nn
 class Absent(nn.Module):
     """The stand-in of a removed layer whose slot must stay: a named child, or one that its parent picks by number.
 
-    Plain attributes of the layer (numbers, texts) stay readable, since parents read them off layers they do not call.
+    Plain attributes of the layer (numbers, texts) stay readable, since parents read them off layers they do not call;
+    so do whole numbers of the modules that were inside it, since one of them may be the layer's number.
     """
 
     def __init__(self, layer: nn.Module, forward: Callable[..., Any]) -> None:
@@ -21,6 +22,11 @@ class Absent(nn.Module):
         for name, value in vars(layer).items():
             if isinstance(value, (str, int, float)) and not name.startswith("_"):
                 vars(self)[name] = value
+        for module in layer.modules():
+            sizes = getattr(module, "__constants__", ())
+            for name, value in vars(module).items():
+                if type(value) is int and not name.startswith("_") and name not in sizes:
+                    vars(self).setdefault(name, value)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self._forward(*args, **kwargs)

@@ -14,9 +14,10 @@ from identikit.families.anatomy import Anatomy
 from identikit.plan import Edit
 from identikit.structure.compare import difference
 from identikit.structure.stacks import numbered_children, stack_of
-from identikit.surgery.renumber import closed_up, number_live_layers, renumber, silent_layers
+from identikit.surgery.renumber import closed_up, idle_layers, number_live_layers, renumber
 from identikit.surgery.replacements import Absent
 
+Forwards = Mapping[str, Callable[..., Any]]
 _NOT_RUN = (IndexError, KeyError, AttributeError, TypeError, ValueError, RuntimeError)
 
 
@@ -29,25 +30,59 @@ def in_stack(model: nn.Module, edit: Edit) -> bool:
     return isinstance(container, (nn.ModuleList, nn.Sequential)) and bool(numbered_children(container))
 
 
-def shortened_equal(anatomy: Anatomy, edits: list[Edit], expected: Any, undo: ExitStack) -> bool:
-    """Shorten the stacks; where the model then computes something else than `expected`, put them back and say False."""
-    gone: dict[str, list[int]] = {}
-    for edit in edits:
-        stack, number = stack_of(edit.at) or ("", 0)
-        gone.setdefault(stack, []).append(number)
-    with ExitStack() as mine:
-        try:
-            for stack in sorted(gone, key=lambda path: -path.count(".")):  # inner stacks first: their paths still hold
-                _shorten(anatomy, stack, gone[stack], mine)
-        except _NOT_RUN as cause:
-            logging.getLogger(__name__).debug("the stacks cannot be shortened: %s", cause)
-            return False
-        same, why = same_output(anatomy, expected, exact=_on_cpu(anatomy.model))  # the same operations: the same bits
-        if same:
-            undo.push(mine.pop_all())
-        else:  # the parent picks its layers by number, so the slots must stay: stand-ins are tried next
-            logging.getLogger(__name__).debug("the shortened model does not do%s", why)
-    return same
+def shortened_or_stand_in(
+    anatomy: Anatomy, edits: list[Edit], forwards: Forwards, expected: Any, undo: ExitStack
+) -> tuple[list[Edit], str | None]:
+    """Shorten the stacks of `edits` where the model then computes `expected`; the other slots get stand-ins.
+
+    Where not all stacks can be shortened at once, each is tried by itself: whether it can does then not depend on what
+    else goes in the same call. Returns the edits whose stacks were shortened; and, where the model does not compute
+    `expected` with stand-ins either, the reason (maybe ""), the model then being as it was.
+    """
+
+    def tried(shortened: list[Edit], *, exact: bool = _on_cpu(anatomy.model)) -> tuple[ExitStack | None, str]:
+        """What undoes it, or None and why it is undone already. Exact: the operations are the same, so the bits are."""
+        with ExitStack() as mine:
+            try:
+                stand_in(anatomy.model, [edit for edit in edits if edit not in shortened], forwards, mine)
+                _shorten_all(anatomy, shortened, mine)
+            except _NOT_RUN as cause:
+                return None, _said(cause)
+            same, why = same_output(anatomy, expected, exact=exact)
+            return (mine.pop_all(), "") if same else (None, why)
+
+    stacks = _by_stack(anatomy.model, edits)
+    chosen, (done, why) = edits, tried(edits) if edits else (None, "")
+    if done is None and len(stacks) > 1:
+        chosen = [edit for _, own in stacks if _possible(*tried(own)) for edit in own]
+        done, why = tried(chosen) if chosen else (None, why)
+    if done is None:  # the parent picks its layers by number, so the slots must stay
+        logging.getLogger(__name__).debug("the shortened model does not compute what the bypassed one does%s", why)
+        chosen, (done, why) = [], tried([], exact=False)
+    if done is None:
+        return [], why
+    undo.push(done)
+    return chosen, None
+
+
+def _possible(done: ExitStack | None, _: str) -> bool:
+    """Whether a trial went well; it is undone."""
+    if done is not None:
+        done.close()
+    return done is not None
+
+
+def _by_stack(model: nn.Module, edits: list[Edit]) -> list[tuple[nn.Module, list[Edit]]]:
+    """Each container with its edits, inner ones first: shortening one moves no later one. In two slots, it is one."""
+    found: dict[int, tuple[nn.Module, list[Edit]]] = {}
+    for edit in sorted(edits, key=_depth, reverse=True):
+        container = model.get_submodule(edit.at.rpartition(".")[0])
+        found.setdefault(id(container), (container, []))[1].append(edit)
+    return list(found.values())
+
+
+def _depth(edit: Edit) -> int:
+    return edit.at.count(".")
 
 
 def _on_cpu(model: nn.Module) -> bool:
@@ -60,20 +95,29 @@ def same_output(anatomy: Anatomy, expected: Any, *, exact: bool = False) -> tupl
     try:
         return difference(anatomy.run(), expected) <= (0 if exact else 1), ""
     except _NOT_RUN as cause:
-        return False, f" ({' '.join(str(cause).split())})"
+        return False, _said(cause)
 
 
-def stand_in(model: nn.Module, edits: list[Edit], forwards: Mapping[str, Callable[..., Any]], undo: ExitStack) -> None:
+def _said(cause: Exception) -> str:
+    return f" ({' '.join(str(cause).split())})"
+
+
+def stand_in(model: nn.Module, edits: list[Edit], forwards: Forwards, undo: ExitStack) -> None:
     """Put a stand-in without weights into the slot of every edited layer."""
-    for edit in edits:
+    for edit in sorted(edits, key=_depth, reverse=True):  # inner ones first: the others' paths still hold
         parent_path, _, name = edit.at.rpartition(".")
         parent, layer = model.get_submodule(parent_path), model.get_submodule(edit.at)
         undo.callback(parent._modules.__setitem__, name, layer)
         parent._modules[name] = Absent(layer, forwards[edit.at])
 
 
-def _shorten(anatomy: Anatomy, path: str, layers: list[int], undo: ExitStack) -> None:
-    stack = anatomy.model.get_submodule(path)
+def _shorten_all(anatomy: Anatomy, edits: list[Edit], undo: ExitStack) -> None:
+    for stack, own in _by_stack(anatomy.model, edits):
+        layers = {int(edit.at.rpartition(".")[2]) for edit in own}
+        _shorten(anatomy, stack, own[0].at.rpartition(".")[0], sorted(layers), undo)
+
+
+def _shorten(anatomy: Anatomy, stack: nn.Module, path: str, layers: list[int], undo: ExitStack) -> None:
     before = dict(stack._modules)
     depth = len(before)
     keep = [layer for layer in range(depth) if layer not in layers]
@@ -102,10 +146,9 @@ def renumber_what_stays(anatomy: Anatomy, numbered: set[int], expected: Any, und
         for path, stack in model.named_modules():
             if id(stack) not in numbered:
                 continue
-            if not len(stack._modules) and anatomy.family.decodes(model):
+            if not stack._modules and anatomy.family.decodes(model, path):
                 raise RoleError(f'"{path}" would be empty, and decoding with a cache would break. Keep one layer.')
-            dead = silent_layers(stack, lambda module: isinstance(module, Absent))
-            dead |= {int(name) for name in numbered_children(stack) if isinstance(stack.get_submodule(name), Absent)}
-            changed = number_live_layers(model, anatomy.family, path, dead, mine) or changed
+            idle = idle_layers(stack, lambda module: False)
+            changed = number_live_layers(anatomy, path, idle, mine, whole=False) or changed
         if changed and same_output(anatomy, expected)[0]:
             undo.push(mine.pop_all())
