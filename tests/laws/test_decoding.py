@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from identikit.errors import RoleError
+from identikit.errors import IdentikitWarning, RoleError
 from identikit.structure.compare import equal
 from identikit.surgery.apply import bypass
 from identikit.surgery.remove import remove
@@ -184,7 +184,8 @@ def test_numbers_that_mean_more_than_a_place_in_the_cache_are_left_alone_or_refu
         expected = handle.output.logits
     with torch.no_grad():
         assert equal(remove(model, "rwkv.blocks.1", inputs=inputs)(**inputs, use_cache=False).logits, expected)
-    remove(model, "rwkv.blocks.0", inputs=inputs)
+    with pytest.warns(IdentikitWarning, match="mean more than a place in the cache, so they were left"):
+        remove(model, "rwkv.blocks.0", inputs=inputs)
     assert [type(block).__name__ for block in model.rwkv.blocks] == ["Absent", "RwkvBlock"]
 
 
@@ -223,3 +224,17 @@ def test_nothing_left_to_feed_the_cache_is_refused(places: str, verb: Any) -> No
     with pytest.raises(RoleError, match=r"decoding with a cache would break\. Keep one"):
         verb(model, places, inputs=entry.inputs(model))
     assert torch.equal(whole(model, entry), before)
+
+
+@pytest.mark.parametrize("verb", [bypass, remove])
+def test_the_only_layer_that_is_left_feeds_the_cache(verb: Any) -> None:
+    """Of one layer nothing tells which attribute is its number."""
+    entry = case("gpt2")
+    model = entry.build()
+    depth = len(model.transformer.h)
+    remove(model, f"transformer.h.[1:{depth}]", inputs=entry.inputs(model))
+    for place in ("transformer.h.0", "transformer.h.0.attn"):
+        with pytest.raises(RoleError, match=r"decoding with a cache would break\. Keep one"):
+            verb(model, place, inputs=entry.inputs(model))
+    verb(model, "transformer.h.0.mlp", inputs=entry.inputs(model))
+    assert off(model, entry) < CLOSE

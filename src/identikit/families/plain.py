@@ -51,9 +51,9 @@ class Family:
         """
         return None
 
-    def decodes(self, model: nn.Module, stack: str) -> bool:
-        """Whether `model` makes its output step by step, with a cache that `stack` feeds; True where unknown."""
-        return True
+    def decodes(self, model: nn.Module, stack: str) -> bool | None:
+        """Whether `model` makes its output step by step with a cache that `stack` feeds; None where unknown."""
+        return None
 
     def configuration(self, model: nn.Module) -> dict[str, Any] | None:
         """The full configuration as JSON values, or None where the library has none."""

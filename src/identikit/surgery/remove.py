@@ -17,7 +17,7 @@ from identikit.surgery.carried import Carried, carried, carry, first_paths, live
 from identikit.surgery.choose import check_plan, first_fingerprint, plan_for
 from identikit.surgery.forwards import EditedForward, RunAndFill
 from identikit.surgery.install import install
-from identikit.surgery.renumber import layer_numbers, stacks_around
+from identikit.surgery.renumber import layer_numbers, require_a_user, stacks_around
 from identikit.surgery.shorten import in_stack, renumber_what_stays, shortened_or_stand_in, stand_in
 
 
@@ -55,6 +55,7 @@ def remove_known(anatomy: Anatomy, plan: Plan) -> nn.Module:
     edits = check_plan(anatomy, plan)
     if not edits:
         return model
+    require_a_user(anatomy, edits)
     with install(anatomy, plan, decoding=False) as handle:
         expected = handle.output
         kept = {edit.at: handle.overrides[edit.at].forward for edit in edits}

@@ -31,10 +31,8 @@ def layer_numbers(stack: nn.Module) -> list[Numbered]:
     values: dict[str, list[tuple[nn.Module, int, int]]] = defaultdict(list)
     for layer, name in enumerate(members(stack)):
         for module in stack.get_submodule(name).modules():
-            sizes = getattr(module, "__constants__", ())  # what torch's own modules call their sizes
-            for attribute, value in vars(module).items():
-                if type(value) is int and attribute not in sizes:
-                    values[attribute].append((module, value, layer))
+            for attribute, value in _whole_numbers(module).items():
+                values[attribute].append((module, value, layer))
     found: list[Numbered] = []
     for attribute, held in values.items():
         of_layer = {layer: value for _, value, layer in held}
@@ -71,6 +69,7 @@ def renumbered_for(anatomy: Anatomy, edits: list[Edit], undo: ExitStack) -> bool
     What puts the numbers back goes onto `undo`. Returns whether there were numbers to change. Raises RoleError where
     no live layer can be the cache's first.
     """
+    require_a_user(anatomy, edits)
     model = anatomy.model
     edited = {id(module) for edit in edits for module in model.get_submodule(edit.at).modules()}
     places, changed = {edit.at for edit in edits}, False
@@ -90,6 +89,29 @@ def stacks_around(model: nn.Module, paths: list[str]) -> list[str]:
         above = [(".".join(parts[:depth]), part) for depth, part in enumerate(parts)]
         found |= dict.fromkeys(outer for outer, part in above if part in members(model.get_submodule(outer)))
     return list(found)
+
+
+def require_a_user(anatomy: Anatomy, edits: list[Edit]) -> None:
+    """Raise RoleError where the only layer of a stack is edited so that nothing in it feeds the cache any more.
+
+    Of one layer alone nothing tells which attribute is its number: any 0 may be, where the model is known to decode.
+    """
+    model = anatomy.model
+    edited = {id(module) for edit in edits for module in model.get_submodule(edit.at).modules()}
+    for path in stacks_around(model, [edit.at for edit in edits]):
+        names = members(model.get_submodule(path))
+        if len(names) == 1 and anatomy.family.decodes(model, path):
+            layer = model.get_submodule(path).get_submodule(names[0])
+            users = [module for module in layer.modules() if 0 in _whole_numbers(module).values()]
+            inner = [one for one in users if not any(other is not one and other in users for other in one.modules())]
+            if inner and all(id(module) in edited for module in inner):
+                raise RoleError(_no_first('"' + f"{path}.{names[0]}".lstrip(".") + '"', None, whole=False))
+
+
+def _whole_numbers(module: nn.Module) -> dict[str, int]:
+    """The whole numbers among a module's attributes, less what torch's own modules call their sizes."""
+    sizes = getattr(module, "__constants__", ())
+    return {name: value for name, value in vars(module).items() if type(value) is int and name not in sizes}
 
 
 def idle_layers(stack: nn.Module, out: Callable[[nn.Module], bool]) -> dict[int, bool]:
@@ -122,7 +144,7 @@ def number_live_layers(anatomy: Anatomy, path: str, idle: dict[int, bool], undo:
     numbers = live_first(facts, list(idle))
     first = next(layer for layer, number in numbers.items() if number == 0)
     if idle.get(first):
-        if family.decodes(model, path):
+        if family.decodes(model, path) is not False:
             dead = sorted(layer for layer, gone in idle.items() if gone)
             alike = [layer for layer in dead if facts[layer] == facts[first]]
             none_left = set(dead) >= {layer for _, _, layer in layer_numbers(stack)}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 from torch import nn
 
-from identikit.errors import RoleError
+from identikit.errors import IdentikitWarning, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Edit
 from identikit.structure.compare import difference
@@ -146,9 +147,15 @@ def renumber_what_stays(anatomy: Anatomy, numbered: set[int], expected: Any, und
         for path, stack in model.named_modules():
             if id(stack) not in numbered:
                 continue
-            if not stack._modules and anatomy.family.decodes(model, path):
+            if not stack._modules and anatomy.family.decodes(model, path) is not False:
                 raise RoleError(f'"{path}" would be empty, and decoding with a cache would break. Keep one layer.')
             idle = idle_layers(stack, lambda module: False)
             changed = number_live_layers(anatomy, path, idle, mine, whole=False) or changed
         if changed and same_output(anatomy, expected)[0]:
             undo.push(mine.pop_all())
+        elif changed:
+            message = (
+                "the numbers of the layers that stay mean more than a place in the cache, so they were left: where "
+            )
+            message += "the model reads its positions from the first place, decoding with a cache is wrong now."
+            warnings.warn(message, IdentikitWarning, stacklevel=5)
