@@ -60,6 +60,18 @@ class ResultError(IdentikitError):
     """A result file is damaged, or belongs to another run."""
 
 
+class BlockError(IdentikitError, ValueError):
+    """A building block of `identikit.nn` was given sizes, options or tensors that do not fit together."""
+
+
+class TableError(IdentikitError, ValueError):
+    """An estimator of `identikit.tabular` was given options or a table it cannot learn from."""
+
+
+class AbsentError(IdentikitError, AttributeError):
+    """An attribute was read that only the layer an identity stands for would have had."""
+
+
 class MissingExtraError(IdentikitError):
     """An optional library is needed; the message names the extra to install."""
 

@@ -1,0 +1,71 @@
+"""Three ways to keep values between two bounds: hard, straight-through and smooth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from identikit.errors import BlockError
+
+Bound = float | None
+Clamp = tuple[Bound, Bound]
+
+
+def hard(x: torch.Tensor, low: Bound, high: Bound) -> torch.Tensor:
+    """Cut off at the bounds; no gradient comes from what was cut."""
+    return x.clamp(low, high)
+
+
+def straight_through(x: torch.Tensor, low: Bound, high: Bound) -> torch.Tensor:
+    """Cut off at the bounds; the gradient passes as if nothing was cut (Bengio 2013, arXiv 1308.3432)."""
+    clipped: torch.Tensor = _StraightThrough.apply(x, low, high)  # type: ignore[no-untyped-call]
+    return clipped
+
+
+def smooth(x: torch.Tensor, low: Bound, high: Bound) -> torch.Tensor:
+    """Bend towards the bounds: with bounds ±c this is x / sqrt(1 + (x/c)²) of RealMLP (arXiv 2407.04491)."""
+    if low is None or high is None:
+        raise BlockError('Pass: clip="smooth" bends towards both bounds. Give both: clamp=(-3, 3).')
+    centre, half = (low + high) / 2, (high - low) / 2
+    # sin(atan(t)) is t / sqrt(1 + t²), and does not overflow where t² does
+    return centre + half * torch.sin(torch.atan((x - centre) / half))
+
+
+class _StraightThrough(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: torch.Tensor, low: Bound, high: Bound) -> torch.Tensor:
+        return x.clamp(low, high)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        """Nothing to keep: the gradient is the same everywhere."""
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return gradient, None, None
+
+
+CLIPS: dict[str, Callable[[torch.Tensor, Bound, Bound], torch.Tensor]] = {
+    "hard": hard,
+    "straight_through": straight_through,
+    "smooth": smooth,
+}
+
+
+def check_clamp(clamp: Clamp | None, clip: str) -> None:
+    """Raise BlockError unless `clamp` is an interval that `clip` can keep, or None."""
+    if clamp is None:
+        return
+    if not isinstance(clamp, tuple | list) or len(clamp) != 2 or clamp == (None, None):
+        raise BlockError(
+            f"Pass: clamp={clamp!r} is not a pair. Use clamp=(low, high), with None on a side that is open."
+        )
+    low, high = clamp
+    if low is not None and high is not None and not low < high:
+        raise BlockError(f"Pass: clamp=({low:g}, {high:g}) leaves nothing between its bounds. Put the lower one first.")
+    if clip == "smooth" and (low is None or high is None):
+        raise BlockError('Pass: clip="smooth" bends towards both bounds. Give both: clamp=(-3, 3).')

@@ -1,0 +1,80 @@
+"""Robust scaling: each column by its median and quartiles, which a few wild values do not move."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from identikit.errors import BlockError
+
+
+class RobustScale(nn.Module):
+    """`(x - centre) * scale`, a value of each for every feature.
+
+    The scaling of RealMLP (Holzmüller 2024, arXiv 2407.04491): the centre is the median, the scale one over the
+    distance of the quartiles. Where those are equal it is two over the whole range; a column that never changes
+    gives 0.
+
+    Args:
+        centre: `[features]`.
+        scale: `[features]`.
+
+    Shape:
+        `[..., features]` in, the same out.
+
+    Raises:
+        BlockError: if the last dimension is not `features` wide.
+
+    Example:
+        >>> RobustScale.fit(torch.tensor([[1.0], [2.0], [3.0], [4.0], [5000.0]]))(torch.tensor([[5.0]]))
+        tensor([[1.]])
+    """
+
+    centre: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, centre: torch.Tensor, scale: torch.Tensor) -> None:
+        super().__init__()
+        if centre.shape != scale.shape or centre.ndim != 1:
+            raise BlockError(
+                f"RobustScale: centre has the shape {list(centre.shape)} and scale {list(scale.shape)}. "
+                "Give one value a feature for both, or measure them: RobustScale.fit(data)."
+            )
+        self.register_buffer("centre", centre)
+        self.register_buffer("scale", scale)
+
+    @classmethod
+    def fit(cls, data: torch.Tensor) -> RobustScale:
+        """Measured on `data`, `[rows, features]`.
+
+        Raises:
+            BlockError: if `data` is no table of finite numbers with at least one row; the column is named.
+        """
+        if data.ndim != 2 or len(data) == 0 or not data.is_floating_point():
+            raise BlockError(
+                f"RobustScale: cannot measure a {str(data.dtype).removeprefix('torch.')} tensor of shape "
+                f"{list(data.shape)}. Give a floating-point table [rows, features] with at least one row."
+            )
+        bad = (~data.isfinite()).any(dim=0).nonzero().flatten().tolist()
+        if bad:
+            raise BlockError(f"RobustScale: column {bad[0]} holds NaN or an infinite value. Fill or drop it first.")
+        marks = torch.tensor([0.25, 0.5, 0.75], dtype=data.dtype, device=data.device)
+        # column by column: torch.quantile takes at most 16 million values at once
+        quartiles = torch.stack([torch.quantile(column, marks) for column in data.unbind(1)], dim=1)
+        between = quartiles[2] - quartiles[0]
+        span = data.amax(dim=0) - data.amin(dim=0)
+        width = torch.where(between > 0, between, span / 2)
+        return cls(quartiles[1], torch.where(width > 0, 1 / width, torch.zeros_like(width)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Each feature by its own centre and scale."""
+        if x.shape[-1:] != self.centre.shape:
+            raise BlockError(
+                f"RobustScale: measured on {len(self.centre)} features, called with a tensor of shape {list(x.shape)}. "
+                "Give the columns it was measured on, features last."
+            )
+        return (x - self.centre) * self.scale
+
+    def extra_repr(self) -> str:
+        """How many features it knows."""
+        return f"features={len(self.centre)}"
