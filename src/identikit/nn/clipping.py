@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
-from identikit.errors import BlockError
+from identikit.errors import BlockError, did_you_mean
 
 Bound = float | None
 Clamp = tuple[Bound, Bound]
@@ -20,33 +19,17 @@ def hard(x: torch.Tensor, low: Bound, high: Bound) -> torch.Tensor:
 
 def straight_through(x: torch.Tensor, low: Bound, high: Bound) -> torch.Tensor:
     """Cut off at the bounds; the gradient passes as if nothing was cut (Bengio 2013, arXiv 1308.3432)."""
-    clipped: torch.Tensor = _StraightThrough.apply(x, low, high)  # type: ignore[no-untyped-call]
-    return clipped
+    carrier = x.nan_to_num(0.0, 0.0, 0.0)  # so that carrier - carrier is 0 for an infinite value too
+    return x.clamp(low, high).detach() + (carrier - carrier.detach())
 
 
 def smooth(x: torch.Tensor, low: Bound, high: Bound) -> torch.Tensor:
     """Bend towards the bounds: with bounds ±c this is x / sqrt(1 + (x/c)²) of RealMLP (arXiv 2407.04491)."""
-    if low is None or high is None:
-        raise BlockError('Pass: clip="smooth" bends towards both bounds. Give both: clamp=(-3, 3).')
+    assert low is not None  # check_clamp saw to it
+    assert high is not None
     centre, half = (low + high) / 2, (high - low) / 2
     # sin(atan(t)) is t / sqrt(1 + t²), and does not overflow where t² does
     return centre + half * torch.sin(torch.atan((x - centre) / half))
-
-
-class _StraightThrough(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: torch.Tensor, low: Bound, high: Bound) -> torch.Tensor:
-        return x.clamp(low, high)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-        """Nothing to keep: the gradient is the same everywhere."""
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        return gradient, None, None
 
 
 CLIPS: dict[str, Callable[[torch.Tensor, Bound, Bound], torch.Tensor]] = {
@@ -57,7 +40,10 @@ CLIPS: dict[str, Callable[[torch.Tensor, Bound, Bound], torch.Tensor]] = {
 
 
 def check_clamp(clamp: Clamp | None, clip: str) -> None:
-    """Raise BlockError unless `clamp` is an interval that `clip` can keep, or None."""
+    """Raise BlockError unless `clip` is known and `clamp` is an interval that it can keep, or None."""
+    if clip not in CLIPS:
+        known = ", ".join(f'"{each}"' for each in CLIPS)
+        raise BlockError(f'Pass: no clip="{clip}".{did_you_mean(clip, CLIPS)} Use one of {known}.')
     if clamp is None:
         return
     if not isinstance(clamp, tuple | list) or len(clamp) != 2 or clamp == (None, None):

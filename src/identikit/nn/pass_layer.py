@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from identikit.errors import BlockError, did_you_mean
+from identikit.errors import BlockError
 from identikit.nn.clipping import CLIPS, Clamp, check_clamp
 from identikit.nn.robust_scale import RobustScale
 
@@ -57,15 +57,16 @@ def _passed(
         y = y + _cast(shift, x)
     if clamp is not None:
         y = CLIPS[clip](y, *clamp)
-    if y.shape != x.shape or y.dtype != x.dtype:
+    if isinstance(y, torch.Tensor) and (y.shape != x.shape or y.dtype != x.dtype):  # fx's proxies have neither
         raise BlockError(_refusal(x, y))
     return y
 
 
 def _cast(factor: Factor, x: torch.Tensor) -> Factor:
     """Parameters stay float32 under autocast; what passes keeps its own dtype."""
-    floating = isinstance(factor, torch.Tensor) and factor.is_floating_point() and x.is_floating_point()
-    return factor.to(x.dtype) if floating and isinstance(factor, torch.Tensor) else factor
+    if not isinstance(factor, torch.Tensor) or not isinstance(x, torch.Tensor):
+        return factor
+    return factor.to(x.dtype) if factor.is_floating_point() and x.is_floating_point() else factor
 
 
 class Pass(nn.Module):
@@ -104,9 +105,6 @@ class Pass(nn.Module):
         learnable: bool = False,
     ) -> None:
         super().__init__()
-        if clip not in CLIPS:
-            known = ", ".join(f'"{each}"' for each in CLIPS)
-            raise BlockError(f'Pass: no clip "{clip}".{did_you_mean(clip, CLIPS)} Use one of {known}.')
         check_clamp(clamp, clip)
         self.clamp = clamp
         self.clip = clip
@@ -145,7 +143,7 @@ class Pass(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """What passes, in the shape and dtype in which it came."""
         y = x if self.norm is None else self.norm(x)
-        if y.shape != x.shape:
+        if isinstance(y, torch.Tensor) and y.shape != x.shape:
             raise BlockError(_refusal(x, y))
         return _passed(y, self.scale, self.shift, self.clamp, self.clip)
 

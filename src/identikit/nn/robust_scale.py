@@ -68,7 +68,7 @@ class RobustScale(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Each feature by its own centre and scale."""
-        if x.shape[-1:] != self.centre.shape:
+        if isinstance(x, torch.Tensor) and x.shape[-1:] != self.centre.shape:  # fx's proxies have no shape
             raise BlockError(
                 f"RobustScale: measured on {len(self.centre)} features, called with a tensor of shape {list(x.shape)}. "
                 "Give the columns it was measured on, features last."

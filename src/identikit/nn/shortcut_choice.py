@@ -50,7 +50,7 @@ def choose(
     read = sizes_of(branch)
     into = read.in_features if in_features is None else in_features
     out = read.out_features if out_features is None else out_features
-    step = (read.stride or 1) if stride is None else stride
+    step = read.stride if stride is None else stride
     across = (read.dims or 0) if dims is None else dims
     check_dims("Residual", across, step)
     one_of("Residual", "pad_side", pad_side, SIDES)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from identikit.errors import BlockError
@@ -24,7 +23,7 @@ class Sizes:
 
     in_features: int | None
     out_features: int | None
-    stride: Stride | None
+    stride: Stride
     dims: int | None
 
 
@@ -58,21 +57,13 @@ def _first(chain: Iterable[nn.Module], names: tuple[str, ...]) -> int | None:
     return None
 
 
-def _stride(chain: Iterable[nn.Module]) -> Stride | None:
-    """The product of the strides of convolutions and pools; None where a module with parameters does not say."""
-    total: tuple[int, ...] | int = 1
+def _stride(chain: Iterable[nn.Module]) -> Stride:
+    """The product of the strides of convolutions and pools; what says nothing counts as 1."""
+    total: Stride = 1
     for module in chain:
         stride = getattr(module, "stride", None)
-        if isinstance(module, _ConvTransposeNd):
-            return None
-        if stride is None:
-            if (
-                not isinstance(module, nn.Linear | _NormBase | nn.GroupNorm)
-                and next(module.parameters(), None) is not None
-            ):
-                return None
-            continue
-        total = _times(total, stride)
+        if stride is not None and not isinstance(module, _ConvTransposeNd):
+            total = _times(total, stride)
     return _plain(total)
 
 
