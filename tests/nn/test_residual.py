@@ -171,18 +171,23 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "broadcast 50 to 1": (
         lambda: Residual(nn.Linear(50, 50), nn.Linear(50, 1))(torch.randn(3, 50)),
         "Residual: from 3x50 the branch makes 3x50 and the shortcut 3x1; they cannot be added without broadcasting. "
-        "Give in_features=, out_features=, stride= and dims= as the branch has them.",
+        'Make the shortcut give what the branch gives, or let it be made: shortcut="project".',
     ),
     "broadcast gate": (
         lambda: Residual(nn.Linear(50, 50), nn.Linear(50, 1), merge="gate")(torch.randn(3, 50)),
         "Residual: from 3x50 the branch makes 3x50 and the shortcut 3x1; they cannot be added without broadcasting. "
-        "Give in_features=, out_features=, stride= and dims= as the branch has them.",
+        'Make the shortcut give what the branch gives, or let it be made: shortcut="project".',
     ),
     "concat of two image sizes": (
         lambda: Residual(nn.Conv2d(4, 4, 3), merge="concat")(image()),
         "Residual: from 2x4x7x7 the branch makes 2x4x5x5 and the shortcut 2x4x7x7; they cannot be joined along the "
         'features. Make the branch keep the size, or use shortcut="project" with in_features=, out_features= and '
         "stride=.",
+    ),
+    "wrong sizes given": (
+        lambda: Residual(_Widens(), "project", in_features=8, out_features=9)(X),
+        "Residual: from 2x8 the branch makes 2x16 and the shortcut 2x9; they cannot be added without broadcasting. "
+        "Give in_features=, out_features=, stride= and dims= as the branch has them.",
     ),
     "a tuple": (
         lambda: Residual(nn.LSTM(8, 8))(X),

@@ -36,6 +36,7 @@ class Inside:
     norm: MakeNorm
     activation: Make
     dropout: float
+    residual_dropout: float
     dims: int
 
     def layer(self, into: int, out: int, *, stride: Stride = 1, wide: bool = True) -> nn.Module:
@@ -68,7 +69,7 @@ class Inside:
             raise BlockError(
                 f'residual_block: kind="mlp" takes features last, not dims={self.dims}. Use dims=0, or kind="basic".'
             )
-        if self.dropout and kind != "mlp":
+        if (self.dropout or self.residual_dropout) and kind != "mlp":
             raise BlockError(
                 f'residual_block: kind="{kind}" has no dropout. Use kind="mlp", or StochasticDepth in a branch.'
             )
@@ -112,7 +113,8 @@ def mlp(into: int, hidden: int | None, out: int, stride: Stride, inside: Inside)
     hidden = hidden or 2 * out
     branch = _named(
         norm=inside.norm(into), linear1=nn.Linear(into, hidden), activation=inside.activation(),
-        dropout1=nn.Dropout(inside.dropout), linear2=nn.Linear(hidden, out), dropout2=nn.Dropout(inside.dropout),
+        dropout1=nn.Dropout(inside.dropout), linear2=nn.Linear(hidden, out),
+        dropout2=nn.Dropout(inside.residual_dropout),
     )  # fmt: skip
     return Parts(branch)
 

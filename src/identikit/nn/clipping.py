@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import torch
 
-from identikit.errors import BlockError, did_you_mean
+from identikit.errors import BlockError
+from identikit.nn.one_of import one_of
 
 Bound = float | None
 Clamp = tuple[Bound, Bound]
@@ -41,9 +42,7 @@ CLIPS: dict[str, Callable[[torch.Tensor, Bound, Bound], torch.Tensor]] = {
 
 def check_clamp(clamp: Clamp | None, clip: str) -> None:
     """Raise BlockError unless `clip` is known and `clamp` is an interval that it can keep, or None."""
-    if clip not in CLIPS:
-        known = ", ".join(f'"{each}"' for each in CLIPS)
-        raise BlockError(f'Pass: no clip="{clip}".{did_you_mean(clip, CLIPS)} Use one of {known}.')
+    one_of("Pass", "clip", clip, CLIPS)
     if clamp is None:
         return
     if not isinstance(clamp, tuple | list) or len(clamp) != 2 or clamp == (None, None):

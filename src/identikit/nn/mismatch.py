@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from identikit.nn.merges import same_but
+from identikit.nn.shape_text import dtype_text, shape_text
 from identikit.nn.shortcuts import projection_parameters
 from identikit.nn.sizes import Stride
 
@@ -18,6 +19,7 @@ class Described(Protocol):
     dims: int
     merge: str
     shortcut: nn.Module
+    made_shortcut: bool
 
 
 def sizes_differ(in_features: int, out_features: int, stride: Stride, dims: int) -> str:
@@ -45,26 +47,20 @@ def mismatch(block: Described, x: torch.Tensor, out: Any, skip: torch.Tensor) ->
         )
     if out.dtype != skip.dtype:
         return (
-            f"Residual: the branch makes {_dtype(out)} and the shortcut {_dtype(skip)}; their sum would be cast. "
-            "Cast the branch's output: out.to(x.dtype), or run the block under torch.autocast."
+            f"Residual: the branch makes {dtype_text(out)} and the shortcut {dtype_text(skip)}; "
+            "their sum would be cast. Cast the branch's output: out.to(x.dtype), or run the block under torch.autocast."
         )
     features = -1 - block.dims
     if type(block.shortcut) is nn.Identity and block.merge != "concat" and same_but(out, skip, features):
         return sizes_differ(skip.shape[features], out.shape[features], 1, block.dims)
     ways = "joined along the features" if block.merge == "concat" else "added without broadcasting"
-    found = f"from {_size(x)} the branch makes {_size(out)} and the shortcut {_size(skip)}"
+    found = f"from {shape_text(x)} the branch makes {shape_text(out)} and the shortcut {shape_text(skip)}"
     return f"Residual: {found}; they cannot be {ways}. {_fix(block)}"
 
 
 def _fix(block: Described) -> str:
     if type(block.shortcut) is nn.Identity:
         return 'Make the branch keep the size, or use shortcut="project" with in_features=, out_features= and stride=.'
+    if not block.made_shortcut:
+        return 'Make the shortcut give what the branch gives, or let it be made: shortcut="project".'
     return "Give in_features=, out_features=, stride= and dims= as the branch has them."
-
-
-def _size(x: torch.Tensor) -> str:
-    return "x".join(map(str, x.shape)) or "a single number"
-
-
-def _dtype(x: torch.Tensor) -> str:
-    return str(x.dtype).removeprefix("torch.")

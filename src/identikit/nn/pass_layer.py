@@ -10,6 +10,7 @@ from torch import nn
 from identikit.errors import BlockError
 from identikit.nn.clipping import CLIPS, Clamp, check_clamp
 from identikit.nn.robust_scale import RobustScale
+from identikit.nn.shape_text import dtype_text, shape_text
 
 Factor = float | torch.Tensor
 
@@ -165,19 +166,11 @@ def _brief(factor: Factor | None) -> object:
 def _refusal(x: torch.Tensor, y: torch.Tensor) -> str:
     if x.shape == y.shape:
         return (
-            f"Pass: scale, shift or clamp would turn {_kind(x)} into {_kind(y)}; a pass layer casts nothing. "
+            f"Pass: scale, shift or clamp would turn {dtype_text(x)} into {dtype_text(y)}; a pass layer casts nothing. "
             f"Cast before it: x.to({y.dtype})."
         )
     return (
-        f"Pass: {_size(x)} came in and {_size(y)} would go out; a pass layer changes no shape. "
+        f"Pass: {shape_text(x)} came in and {shape_text(y)} would go out; a pass layer changes no shape. "
         f"Give scale and shift as numbers or as one value for each of the {x.shape[-1] if x.ndim else 1} features, "
         "and a norm that keeps the shape."
     )
-
-
-def _size(x: torch.Tensor) -> str:
-    return "x".join(map(str, x.shape)) or "a single number"
-
-
-def _kind(x: torch.Tensor) -> str:
-    return str(x.dtype).removeprefix("torch.")

@@ -12,8 +12,8 @@ from identikit.errors import BlockError
 from identikit.nn.first_call import check_first_call, check_leading_layer
 from identikit.nn.merges import MERGES, HighwayGate
 from identikit.nn.mismatch import mismatch
+from identikit.nn.one_of import one_of
 from identikit.nn.shortcut_choice import choose
-from identikit.nn.shortcuts import one_of
 from identikit.nn.sizes import Stride
 
 Activation = nn.Module | Callable[[], nn.Module] | None
@@ -70,11 +70,12 @@ class Residual(nn.Module):
         merge: str = "add",
     ) -> None:
         super().__init__()
-        one_of("Residual", "merge", merge, tuple(MERGES))
+        one_of("Residual", "merge", merge, MERGES)
         check_leading_layer(branch if preactivation is None else preactivation)
         chosen = choose(branch, shortcut, merge, in_features, out_features, stride, dims, pad_side, down)
         self.in_features, self.out_features, self.dims = chosen.in_features, chosen.out_features, chosen.dims
         self.merge = merge
+        self.made_shortcut = isinstance(shortcut, str)
         self.preactivation = preactivation
         self.branch = branch
         self.shortcut = chosen.module

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from identikit.nn.branches import KINDS, Inside, Make, MakeNorm
+from identikit.nn.one_of import one_of
 from identikit.nn.residual import Residual
-from identikit.nn.shortcuts import one_of
 from identikit.nn.sizes import Stride, check_dims
 
 _NORMS: tuple[MakeNorm, ...] = (nn.LayerNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -27,6 +27,7 @@ def residual_block(
     norm: MakeNorm | None = None,
     activation: Make = nn.ReLU,
     dropout: float = 0.0,
+    residual_dropout: float = 0.0,
     pad_side: str = "both",
 ) -> Residual:
     """A residual block of a well-known kind.
@@ -46,7 +47,7 @@ def residual_block(
         groups, dilation: of the convolution with the stride in "bottleneck" (ResNeXt), of both in the others.
         norm: from a number of features to a module; batch norm, or layer norm where `dims` is 0.
         activation: a class or function that makes one.
-        dropout: "mlp" alone: after the activation and after the last layer.
+        dropout, residual_dropout: "mlp" alone: after the activation, and of what the block adds.
         pad_side: as in `Residual`.
 
     Shape:
@@ -59,10 +60,12 @@ def residual_block(
         >>> residual_block(64, 128, stride=2)(torch.zeros(1, 64, 8, 8)).shape
         torch.Size([1, 128, 4, 4])
     """
-    one_of("residual_block", "kind", kind, tuple(KINDS))
+    one_of("residual_block", "kind", kind, KINDS)
     across = dims if dims is not None else 0 if kind == "mlp" else 2
     check_dims("residual_block", across, stride)
-    inside = Inside(kernel_size, groups, dilation, norm or _NORMS[across], activation, dropout, across)
+    inside = Inside(
+        kernel_size, groups, dilation, norm or _NORMS[across], activation, dropout, residual_dropout, across
+    )
     inside.check(kind)
     parts = KINDS[kind](in_features, hidden, out_features, stride, inside)
     return Residual(

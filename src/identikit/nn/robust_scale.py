@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from identikit.errors import BlockError
+from identikit.nn.shape_text import dtype_text
 
 
 class RobustScale(nn.Module):
@@ -52,7 +53,7 @@ class RobustScale(nn.Module):
         """
         if data.ndim != 2 or len(data) == 0 or not data.is_floating_point():
             raise BlockError(
-                f"RobustScale: cannot measure a {str(data.dtype).removeprefix('torch.')} tensor of shape "
+                f"RobustScale: cannot measure a {dtype_text(data)} tensor of shape "
                 f"{list(data.shape)}. Give a floating-point table [rows, features] with at least one row."
             )
         bad = (~data.isfinite()).any(dim=0).nonzero().flatten().tolist()

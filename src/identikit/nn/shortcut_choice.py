@@ -8,7 +8,8 @@ from torch import nn
 
 from identikit.errors import BlockError
 from identikit.nn.mismatch import sizes_differ, sizes_unknown
-from identikit.nn.shortcuts import DOWNS, SIDES, PadShortcut, one_of, projection
+from identikit.nn.one_of import one_of
+from identikit.nn.shortcuts import DOWNS, SIDES, PadShortcut, projection
 from identikit.nn.sizes import Stride, check_dims, is_strided, sizes_of
 
 SHORTCUTS = ("identity", "pad", "project", "project_all")

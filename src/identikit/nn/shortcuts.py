@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from identikit.errors import BlockError, did_you_mean
+from identikit.errors import BlockError
+from identikit.nn.one_of import one_of
 from identikit.nn.sizes import Stride, check_dims, is_strided, strides
 
 SIDES = ("both", "front", "behind")
@@ -17,13 +18,6 @@ DOWNS = ("subsample", "average")
 _CONVOLUTIONS: tuple[type[nn.Module], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS: tuple[type[nn.Module], ...] = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _POOLS: tuple[Callable[..., torch.Tensor], ...] = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)
-
-
-def one_of(owner: str, option: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise BlockError unless `value` is one of `known`, naming the nearest."""
-    if value not in known:
-        listed = ", ".join(f'"{each}"' for each in known)
-        raise BlockError(f'{owner}: no {option}="{value}".{did_you_mean(str(value), known)} Use one of {listed}.')
 
 
 class PadShortcut(nn.Module):
@@ -113,6 +107,10 @@ def projection(
 
     Raises:
         BlockError: if a stride is asked for where there is nothing to stride over.
+
+    Example:
+        >>> projection(2, 3, stride=2, dims=1)(torch.ones(4, 2, 8)).shape
+        torch.Size([4, 3, 4])
     """
     check_dims("projection", dims, stride)
     if dims == 0:

@@ -11,6 +11,7 @@ import torch
 from torch import fx, nn
 
 from identikit.errors import BlockError
+from identikit.nn.shape_text import dtype_text, shape_text
 
 #: A tuple, list or mapping of templates, an `Argument`, or a constant.
 Template = Any
@@ -152,18 +153,18 @@ def _handed_on(part: Any, given: Mapping[int, Argument], kind: str) -> Argument:
 
 
 def _refusal(kind: str, value: torch.Tensor, output: Any, candidates: int) -> str:
-    shape = _size(value)
+    shape = _described(value)
     if candidates:
         return (
             f"Identity.like({kind}): {candidates} outputs have the stream's shape {shape}. Say which goes on: "
             "returns=(stream, None)."
         )
-    found = ", ".join(_size(each) for each in leaves(output) if isinstance(each, torch.Tensor)) or "no tensor"
+    found = ", ".join(_described(each) for each in leaves(output) if isinstance(each, torch.Tensor)) or "no tensor"
     return (
         f"Identity.like({kind}): the layer makes {found} out of {shape}, so the identity cannot stand in for it. "
         "Take a layer that keeps the shape, or reshape with a projection."
     )
 
 
-def _size(value: torch.Tensor) -> str:
-    return f"{'x'.join(map(str, value.shape))} {str(value.dtype).removeprefix('torch.')}"
+def _described(value: torch.Tensor) -> str:
+    return f"{shape_text(value)} {dtype_text(value)}"

@@ -1,0 +1,32 @@
+"""Figures that pages quote from benchmarks are the ones in benchmarks/results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+def result(name: str) -> Any:
+    return json.loads((ROOT / "benchmarks" / "results" / name).read_text())
+
+
+def page(name: str) -> str:
+    return " ".join((ROOT / "docs" / name).read_text().split())
+
+
+def test_the_side_of_the_padded_shortcut() -> None:
+    found = result("cifar.json")
+    assert found["images"] == 1000
+    for network, by_side in found["accuracy_by_pad_side"].items():
+        row = " | ".join(f"{by_side[side]:.1f} %" for side in ("both", "front", "behind"))
+        assert f"| {network} | {row} |" in page("mistakes.md")
+
+
+def test_the_time_of_bypassed_layers() -> None:
+    found = result("overhead.json")
+    shape, ratio = found["shape"], found["eager"]["ratio"]
+    said = f"{shape['bypassed']} of its {shape['layers']} layers bypassed takes {ratio:.3f} times as long"
+    assert said in page("identity.md")

@@ -1,0 +1,28 @@
+"""Every Python block of the pages runs, and shows what the page says it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from docs.page import Section, read
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["docs/blocks.md", "docs/identity.md", "docs/mistakes.md"]
+
+
+def sections() -> list[object]:
+    """Each section of each page with the page's opening."""
+    found: list[object] = []
+    for page in PAGES:
+        opening, *rest = read(ROOT / page, page)
+        for section in [opening, *rest]:
+            if section.blocks:
+                found.append(pytest.param(opening, section, id=f"{page}: {section.title or 'opening'}"))
+    return found
+
+
+@pytest.mark.parametrize(("opening", "section"), sections())
+def test_section(opening: Section, section: Section) -> None:
+    section.run(opening)
