@@ -53,6 +53,8 @@ def test_preact_norms_first_and_leaves_the_skip_alone() -> None:
     torch.testing.assert_close(block(x), x + block.branch(before))
     assert block.activation is None
     wider = residual_block(4, 8, kind="preact", stride=2).eval()
+    assert type(wider.shortcut) is nn.Conv2d, "nothing normalises the sum"
+    assert wider.shortcut.bias is None
     shared = wider.preactivation(x)
     torch.testing.assert_close(wider(x), wider.branch(shared) + wider.shortcut(shared))
 
@@ -66,7 +68,7 @@ def test_mlp_is_the_block_of_the_tabular_resnet() -> None:
     assert residual_block(6, 8, kind="mlp")(torch.randn(5, 3, 6)).shape == (5, 3, 8)
 
 
-@pytest.mark.parametrize("kind", ["basic", "bottleneck", "preact"])
+@pytest.mark.parametrize("kind", ["basic", "bottleneck", "preact", "preact_bottleneck"])
 @pytest.mark.parametrize("dims", [0, 1, 2, 3])
 @pytest.mark.parametrize("shortcut", ["pad", "project", "project_all"])
 def test_every_kind_in_every_dimension(kind: str, dims: int, shortcut: str) -> None:
@@ -95,7 +97,7 @@ def test_groups_dilation_kernel_and_norm_are_used() -> None:
         (
             {"kind": "basics"},
             'residual_block: no kind="basics". Did you mean "basic"? Use one of "basic", "bottleneck", "preact", '
-            '"mlp".',
+            '"preact_bottleneck", "mlp".',
         ),
         (
             {"kernel_size": 4},

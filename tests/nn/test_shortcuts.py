@@ -8,7 +8,7 @@ from torch import nn
 
 from identikit.errors import BlockError
 from identikit.nn import PadShortcut, projection
-from identikit.nn.shortcuts import projection_parameters
+from identikit.nn.shortcuts import projection_parameters, shortcut_projection
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,11 @@ def test_a_stride_of_its_own_for_each_direction() -> None:
 
 
 @pytest.mark.parametrize("dims", [0, 1, 2, 3])
-def test_the_parameters_of_a_projection(dims: int) -> None:
-    module = projection(5, 7, dims=dims)
-    assert sum(parameter.numel() for parameter in module.parameters()) == projection_parameters(5, 7, dims)
+@pytest.mark.parametrize("preactivated", [False, True])
+def test_the_parameters_of_a_projection(dims: int, preactivated: bool) -> None:
+    module = shortcut_projection(5, 7, 1, dims, preactivated=preactivated)
+    promised = projection_parameters(5, 7, dims, preactivated=preactivated)
+    assert sum(parameter.numel() for parameter in module.parameters()) == promised
     assert module(torch.randn(2, 5, *[4] * dims)).shape == (2, 7, *[4] * dims)
 
 

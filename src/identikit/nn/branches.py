@@ -108,6 +108,17 @@ def preact(into: int, hidden: int | None, out: int, stride: Stride, inside: Insi
     return Parts(branch, before=_named(norm1=inside.norm(into), activation1=inside.activation()))
 
 
+def preact_bottleneck(into: int, hidden: int | None, out: int, stride: Stride, inside: Inside) -> Parts:
+    """The bottleneck with norm and activation before each layer."""
+    hidden = hidden or max(1, out // 4)
+    branch = _named(
+        conv1=inside.layer(into, hidden, wide=False), norm2=inside.norm(hidden), activation2=inside.activation(),
+        conv2=inside.layer(hidden, hidden, stride=stride), norm3=inside.norm(hidden), activation3=inside.activation(),
+        conv3=inside.layer(hidden, out, wide=False),
+    )  # fmt: skip
+    return Parts(branch, before=_named(norm1=inside.norm(into), activation1=inside.activation()))
+
+
 def mlp(into: int, hidden: int | None, out: int, stride: Stride, inside: Inside) -> Parts:
     """Norm, then two linear layers with an activation and dropout between them."""
     hidden = hidden or 2 * out
@@ -123,6 +134,7 @@ KINDS: dict[str, Callable[[int, int | None, int, Stride, Inside], Parts]] = {
     "basic": basic,
     "bottleneck": bottleneck,
     "preact": preact,
+    "preact_bottleneck": preact_bottleneck,
     "mlp": mlp,
 }
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from identikit.errors import BlockError
 from identikit.nn.keys import KeyMap, State
+from identikit.nn.shape_text import size_text
 
 
 class ImageNetwork(nn.Module):
@@ -81,7 +82,7 @@ class ImageNetwork(nn.Module):
         owner, shape = type(self).__name__, tuple(x.shape)
         if len(shape) != 4 or shape[1] != self.channels:
             raise BlockError(
-                f"{owner}: made for images [N, {self.channels}, height, width], called with {_size(shape)}. "
+                f"{owner}: made for images [N, {self.channels}, height, width], called with {size_text(shape)}. "
                 f"{_fix(shape, self.channels)}"
             )
         if not x.is_floating_point():
@@ -91,7 +92,7 @@ class ImageNetwork(nn.Module):
             )
         if min(shape[2:]) < self.smallest:
             raise BlockError(
-                f"{owner}: images of {_size(shape[2:])} shrink to nothing on the way; the least is "
+                f"{owner}: images of {size_text(shape[2:])} shrink to nothing on the way; the least is "
                 f"{self.smallest}x{self.smallest}. Enlarge them, or build a network with fewer stages."
             )
 
@@ -138,7 +139,3 @@ def _fix(shape: tuple[int, ...], channels: int) -> str:
     if len(shape) == 4:
         return f"Build it with channels={shape[1]}, or give it {channels} channels."
     return "Bring them into that shape."
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "a single number"

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from identikit.errors import BlockError, did_you_mean
+from identikit.nn.shape_text import size_text
 
 State = dict[str, torch.Tensor]
 
@@ -72,8 +73,8 @@ class KeyMap:
             if value.shape != shape:
                 theirs = next(name for name in names[key] if name in given)
                 raise BlockError(
-                    f'{owner}: "{theirs}" is {_size(value.shape)} in the state dict, {_size(shape)} in this network. '
-                    "Build it with the sizes of the weights; exchange layers after loading."
+                    f'{owner}: "{theirs}" is {size_text(value.shape)} in the state dict, {size_text(shape)} in this '
+                    "network. Build it with the sizes of the weights; exchange layers after loading."
                 )
         return {key: found.get(key, value).reshape(value.shape) for key, value in own.items()}
 
@@ -127,7 +128,3 @@ def _without_prefix(state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
     if state_dict and all(key.startswith(prefix) for key in state_dict):
         return {key.removeprefix(prefix): value for key, value in state_dict.items()}
     return state_dict
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "a single number"

@@ -19,15 +19,17 @@ class Described(Protocol):
     dims: int
     merge: str
     shortcut: nn.Module
+    preactivation: nn.Module | None
     made_shortcut: bool
 
 
-def sizes_differ(in_features: int, out_features: int, stride: Stride, dims: int) -> str:
+def sizes_differ(in_features: int, out_features: int, stride: Stride, dims: int, preactivated: bool) -> str:
     """An identity shortcut around a branch that changes sizes."""
     does = f"maps {in_features} to {out_features} features"
     if in_features == out_features:
         does = f"strides by {stride}"
-    more = f"adds {projection_parameters(in_features, out_features, dims):,} parameters"
+    count = projection_parameters(in_features, out_features, dims, preactivated=preactivated)
+    more = f"adds {count:,} parameters"
     pad = ' or shortcut="pad"' if out_features >= in_features else ""
     return f'Residual: the branch {does} but the shortcut is the identity. Use shortcut="project" ({more}){pad}.'
 
@@ -52,7 +54,7 @@ def mismatch(block: Described, x: torch.Tensor, out: Any, skip: torch.Tensor) ->
         )
     features = -1 - block.dims
     if type(block.shortcut) is nn.Identity and block.merge != "concat" and same_but(out, skip, features):
-        return sizes_differ(skip.shape[features], out.shape[features], 1, block.dims)
+        return sizes_differ(skip.shape[features], out.shape[features], 1, block.dims, block.preactivation is not None)
     ways = "joined along the features" if block.merge == "concat" else "added without broadcasting"
     found = f"from {shape_text(x)} the branch makes {shape_text(out)} and the shortcut {shape_text(skip)}"
     return f"Residual: {found}; they cannot be {ways}. {_fix(block)}"

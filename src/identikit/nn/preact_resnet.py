@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from torch import nn
 
 from identikit.nn.image_network import ImageNetwork, check_counts, imagenet_stem, pooled_head, stages
 from identikit.nn.keys import KeyMap
-from identikit.nn.residual import Residual
+from identikit.nn.residual_block import residual_block
 from identikit.nn.resnet import WIDTHS, known_depth
 
 
@@ -54,7 +52,11 @@ class PreActResNet(ImageNetwork):
     def __init__(self, depth: int, *, classes: int = 1000, channels: int = 3) -> None:
         kind, counts = known_depth("PreActResNet", depth)
         check_counts("PreActResNet", classes=classes, channels=channels)
-        widen, block = (4, _bottleneck) if kind == "bottleneck" else (1, _basic)
+        widen, kind = (4, "preact_bottleneck") if kind == "bottleneck" else (1, "preact")
+
+        def block(into: int, out: int, stride: int) -> nn.Module:
+            return residual_block(into, out, kind=kind, stride=stride)
+
         super().__init__(
             imagenet_stem(channels, WIDTHS[0], norm=False),
             stages(block, WIDTHS[0], [widen * width for width in WIDTHS], counts),
@@ -62,30 +64,3 @@ class PreActResNet(ImageNetwork):
             channels=channels,
         )
         self.reset_parameters()
-
-
-def _basic(into: int, out: int, stride: int) -> nn.Module:
-    return _block(into, out, stride, (3, out, stride), (3, out, 1))
-
-
-def _bottleneck(into: int, out: int, stride: int) -> nn.Module:
-    return _block(into, out, stride, (1, out // 4, 1), (3, out // 4, stride), (1, out, 1))
-
-
-def _block(into: int, out: int, stride: int, *convolutions: tuple[int, int, int]) -> Residual:
-    """A block of convolutions (size, features, stride), each behind a norm and an activation."""
-    layers: dict[str, nn.Module] = {}
-    features = into
-    for number, (size, wide, step) in enumerate(convolutions, start=1):
-        layers[f"norm{number}"] = nn.BatchNorm2d(features)
-        layers[f"activation{number}"] = nn.ReLU()
-        layers[f"conv{number}"] = nn.Conv2d(features, wide, size, stride=step, padding=size // 2, bias=False)
-        features = wide
-    before = nn.Sequential(OrderedDict((name, layers.pop(name)) for name in ("norm1", "activation1")))
-    block = Residual(
-        nn.Sequential(OrderedDict(layers)), "project", in_features=into, out_features=out, stride=stride, dims=2,
-        preactivation=before,
-    )  # fmt: skip
-    if isinstance(block.shortcut, nn.Sequential):
-        block.shortcut = block.shortcut[0]  # the paper's shortcut is a bare convolution: nothing normalises the sum
-    return block

@@ -33,7 +33,8 @@ class Residual(nn.Module):
         pad_side: where "pad" puts the zeros: "both" (an odd remainder behind), "front", "behind".
         down: how "pad" strides: "subsample" or "average".
         preactivation: a module applied before the branch, such as batch norm and ReLU. A projection takes its output
-            too; any other shortcut takes the input as it came (He et al. 2016, arXiv 1603.05027).
+            too, and is bare, without norm; any other shortcut takes the input as it came (He et al. 2016, arXiv
+            1603.05027).
         activation: a module, or a class of one, applied after the addition.
         merge: "add"; "concat" joins shortcut and branch along the features (DenseNet, arXiv 1608.06993); "gate" learns
             how much of each passes (highway networks, arXiv 1505.00387).
@@ -72,7 +73,8 @@ class Residual(nn.Module):
         super().__init__()
         one_of("Residual", "merge", merge, MERGES)
         check_leading_layer(branch if preactivation is None else preactivation)
-        chosen = choose(branch, shortcut, merge, in_features, out_features, stride, dims, pad_side, down)
+        preactivated = preactivation is not None
+        chosen = choose(branch, shortcut, merge, in_features, out_features, stride, dims, pad_side, down, preactivated)
         self.in_features, self.out_features, self.dims = chosen.in_features, chosen.out_features, chosen.dims
         self.merge = merge
         self.made_shortcut = isinstance(shortcut, str)

@@ -36,15 +36,16 @@ def residual_block(
         in_features, out_features: how many come and go.
         kind: "basic": two convolutions, activation after the addition (arXiv 1512.03385, figure 5 left);
             "bottleneck": sizes 1, 3, 1 with `hidden` features between, the stride in the middle as torchvision has it
-            (figure 5 right); "preact": norm and activation before each of two convolutions (arXiv 1603.05027, figure
-            4e); "mlp": norm, then two linear layers with activation and dropout between (arXiv 2106.11959).
+            (figure 5 right); "preact", "preact_bottleneck": the same with norm and activation before each convolution
+            and none on the sum (arXiv 1603.05027, figure 4e); "mlp": norm, then two linear layers with activation and
+            dropout between (arXiv 2106.11959).
         stride: of the block; "basic" and "preact" have it in their first convolution.
         dims: spatial dimensions; with 0 (the default of "mlp", else 2) the convolutions are linear layers.
         shortcut: as in `Residual`; "project" projects only where sizes change.
         kernel_size: of the convolutions that are not of size 1; odd, so that the size is kept.
-        hidden: features inside; the default is a quarter of `out_features` for "bottleneck", twice as many for "mlp",
-            else as many.
-        groups, dilation: of the convolution with the stride in "bottleneck" (ResNeXt), of both in the others.
+        hidden: features inside; the default is a quarter of `out_features` for the bottlenecks, twice as many for
+            "mlp", else as many.
+        groups, dilation: of the middle convolution of a bottleneck (ResNeXt), of both in the others.
         norm: from a number of features to a module; batch norm, or layer norm where `dims` is 0.
         activation: a class or function that makes one.
         dropout, residual_dropout: "mlp" alone: after the activation, and of what the block adds.

@@ -9,7 +9,7 @@ from torch import nn
 from identikit.errors import BlockError
 from identikit.nn.mismatch import sizes_differ, sizes_unknown
 from identikit.nn.one_of import one_of
-from identikit.nn.shortcuts import DOWNS, SIDES, PadShortcut, projection
+from identikit.nn.shortcuts import DOWNS, SIDES, PadShortcut, shortcut_projection
 from identikit.nn.sizes import Stride, check_dims, is_strided, sizes_of
 
 SHORTCUTS = ("identity", "pad", "project", "project_all")
@@ -42,6 +42,7 @@ def choose(
     dims: int | None,
     pad_side: str,
     down: str,
+    preactivated: bool,
 ) -> Choice:
     """The shortcut around `branch`. What is given goes before what the branch says of itself.
 
@@ -69,11 +70,12 @@ def choose(
     if same and shortcut != "project_all":
         return Choice(nn.Identity(), into, total, across)
     if shortcut == "identity":
-        raise BlockError(sizes_differ(into, target, step, across))
+        raise BlockError(sizes_differ(into, target, step, across, preactivated))
     if shortcut == "pad":
         padded = PadShortcut(into, target, stride=step, dims=across, side=pad_side, down=down)
         return Choice(padded, into, total, across)
-    return Choice(projection(into, target, stride=step, dims=across), into, total, across, projects=True)
+    projected = shortcut_projection(into, target, step, across, preactivated=preactivated)
+    return Choice(projected, into, total, across, projects=True)
 
 
 def _unknown(shortcut: str, into: int | None, out: int | None) -> str:

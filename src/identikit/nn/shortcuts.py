@@ -98,12 +98,23 @@ class PadShortcut(nn.Module):
 
 
 def projection(
-    in_features: int, out_features: int, *, stride: Stride = 1, dims: int = 0, norm: bool = True
+    in_features: int,
+    out_features: int,
+    *,
+    stride: Stride = 1,
+    dims: int = 0,
+    norm: bool = True,
+    bias: bool | None = None,
 ) -> nn.Module:
     """A learned shortcut: options B and C of the ResNet paper (arXiv 1512.03385).
 
-    Features last: `nn.Linear`. Else a convolution of size 1 without bias, then batch norm (`norm=False`: with a bias,
-    and no norm).
+    Features last: `nn.Linear`. Else a convolution of size 1 without bias, then batch norm; with `norm=False` the
+    convolution alone.
+
+    Args:
+        in_features, out_features, stride, dims: as in `PadShortcut`.
+        norm: batch norm behind a convolution.
+        bias: of the convolution or linear layer; by default wherever no norm follows.
 
     Raises:
         BlockError: if a stride is asked for where there is nothing to stride over.
@@ -113,12 +124,23 @@ def projection(
         torch.Size([4, 3, 4])
     """
     check_dims("projection", dims, stride)
+    normed = norm and dims > 0
+    bias = not normed if bias is None else bias
     if dims == 0:
-        return nn.Linear(in_features, out_features)
-    convolution = _CONVOLUTIONS[dims - 1](in_features, out_features, 1, stride=stride, bias=not norm)
-    return nn.Sequential(convolution, _NORMS[dims - 1](out_features)) if norm else convolution
+        return nn.Linear(in_features, out_features, bias=bias)
+    convolution = _CONVOLUTIONS[dims - 1](in_features, out_features, 1, stride=stride, bias=bias)
+    return nn.Sequential(convolution, _NORMS[dims - 1](out_features)) if normed else convolution
 
 
-def projection_parameters(in_features: int, out_features: int, dims: int) -> int:
-    """How many parameters `projection` would have."""
-    return in_features * out_features + (out_features if dims == 0 else 2 * out_features)
+def shortcut_projection(
+    in_features: int, out_features: int, stride: Stride, dims: int, *, preactivated: bool
+) -> nn.Module:
+    """The projection of a residual block. After a preactivation it is bare (He et al. 2016, arXiv 1603.05027)."""
+    bias = dims == 0
+    return projection(in_features, out_features, stride=stride, dims=dims, norm=not preactivated, bias=bias)
+
+
+def projection_parameters(in_features: int, out_features: int, dims: int, *, preactivated: bool = False) -> int:
+    """How many parameters `shortcut_projection` has."""
+    beside = out_features if dims == 0 else 0 if preactivated else 2 * out_features
+    return in_features * out_features + beside

@@ -108,13 +108,13 @@ class TableStem(nn.Module):
         bound = (self.in_features + len(self.categories)) ** -0.5
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
-        for table in self.tables:
-            nn.init.zeros_(table.weight[0])  # not known: adds nothing, and as padding is never trained
+        for table in self.tables.parameters():
+            nn.init.zeros_(table[0])  # not known: adds nothing, and as padding is never trained
 
     def forward(self, x_nf: torch.Tensor, codes_nc: torch.Tensor | None = None) -> torch.Tensor:
         """`[rows, width]`."""
         self._check(x_nf, codes_nc)
-        parts = [] if self.linear is None else [self.linear(x_nf)]
+        parts: list[torch.Tensor] = [] if self.linear is None else [self.linear(x_nf)]
         if codes_nc is not None:
             parts += [table(codes_nc[..., column]) for column, table in enumerate(self.tables)]
         return functools.reduce(operator.add, parts)
