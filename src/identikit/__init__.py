@@ -9,6 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from identikit import nn as nn
+    from identikit import tabular as tabular
+    from identikit.auditing.audit import audit
     from identikit.errors import IdentikitError, IdentikitWarning
     from identikit.families import Family
     from identikit.families.sites import sites
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from identikit.pruning.prune import Pruned, prune
     from identikit.reporting.html import report
     from identikit.results import ScanResult
+    from identikit.results.finding import Finding
     from identikit.saving.load import load
     from identikit.saving.save import save
     from identikit.scanning.scan import scan
@@ -30,6 +34,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Edit": "plan",
     "Family": "families",
+    "Finding": "results.finding",
     "Handle": "surgery.handle",
     "IdentikitError": "errors",
     "IdentikitWarning": "errors",
@@ -39,6 +44,7 @@ _HOME = {
     "ScanResult": "results",
     "Site": "structure.site",
     "apply": "surgery.apply",
+    "audit": "auditing.audit",
     "bypass": "surgery.apply",
     "load": "saving.load",
     "only": "surgery.apply",
@@ -51,16 +57,23 @@ _HOME = {
 }
 
 __all__ = [  # noqa: RUF022  # in the order in which a user meets them
-    "sites", "bypass", "only", "apply", "remove", "scan", "prune", "save", "load", "report",
-    "Plan", "Edit", "Site", "Handle", "ScanResult", "Pruned", "Metric", "Family", "IdentikitError", "IdentikitWarning",
+    "sites", "bypass", "only", "apply", "remove", "scan", "prune", "save", "load", "report", "audit",
+    "Plan", "Edit", "Site", "Finding", "Handle", "ScanResult", "Pruned", "Metric", "Family",
+    "IdentikitError", "IdentikitWarning",
 ]  # fmt: skip
 
 
+#: Wings with names of their own: `ik.nn.Residual`, `ik.tabular.ResNetRegressor`.
+_WINGS = ("nn", "tabular")
+
+
 def __getattr__(name: str) -> Any:
+    if name in _WINGS:
+        return importlib.import_module(f"identikit.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'identikit' has no attribute {name!r}")
     return getattr(importlib.import_module(f"identikit.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__all__, *_WINGS, "__version__"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from identikit.cli import apply, demo, prune, report, scan, sites
+from identikit.cli import apply, audit, demo, prune, report, scan, sites
 from identikit.cli.console import complain
 from identikit.errors import InputsError, RoleError
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (sites, scan, prune, apply, report, demo):
+for verb in (sites, scan, prune, apply, report, audit, demo):
     app.command(verb.__name__.rpartition(".")[2], epilog=getattr(verb, "EXAMPLE", None))(verb.command)
 
 
@@ -44,7 +44,10 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code: 0, 2 for bad input, 1 for a defect, 130 after Ctrl-C."""
+    """Run the command line and leave with its exit code: 0, 2 for bad input, 130 after Ctrl-C.
+
+    1 is a defect, or a mistake that `audit` found.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in given
     try:
