@@ -16,6 +16,8 @@ from identikit.cli import app
 from identikit.plan import Plan
 from identikit.results import Front
 
+VERBS = ["sites", "scan", "prune", "apply", "audit", "report", "demo"]
+
 
 def logits(model: Any) -> torch.Tensor:
     with torch.no_grad():
@@ -186,7 +188,7 @@ def test_every_verb_that_runs_a_model_has_the_same_options() -> None:
             continue
         own = wanted - {"--task", "--dtype"} if verb.name == "demo" else wanted  # its model is given
         assert own <= options, (verb.name, own - options)
-    assert {verb.name for verb in app.registered_commands} == {"sites", "scan", "prune", "apply", "report", "demo"}
+    assert {verb.name for verb in app.registered_commands} == set(VERBS)
 
 
 def _options(command: Any) -> set[str]:
@@ -195,7 +197,7 @@ def _options(command: Any) -> set[str]:
     return {f"--{name.replace('_', '-')}" for name in inspect.signature(command).parameters}
 
 
-@pytest.mark.parametrize("verb", ["sites", "scan", "prune", "apply", "report", "demo"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_help(verb: str, run: Run) -> None:
     said = run(verb, "--help")
     assert said.code == 0
