@@ -1,0 +1,279 @@
+"""What a user of scikit-learn does with the estimators: mixed tables, pipelines, searches, chunks, repeated fits."""
+
+# X is scikit-learn's name for a table.
+# ruff: noqa: N806
+
+from __future__ import annotations
+
+import copy
+import doctest
+import importlib
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.datasets import load_diabetes, load_wine
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import identikit.nn.tabular_resnet
+import identikit.tabular
+from identikit.errors import MissingExtraError, TableError
+from identikit.tabular import ResNetClassifier, ResNetRegressor
+
+SMALL: dict[str, Any] = {"blocks": 2, "width": 16, "max_epochs": 15, "random_state": 0}
+
+
+def mixed(rows: int = 120) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
+    """Every kind of column with gaps; the target hangs on one of numbers, one of categories and one gap."""
+    random = np.random.RandomState(0)
+    size, colour = random.normal(size=rows), random.choice(["red", "green", "blue"], size=rows)
+    gap = np.where(random.rand(rows) < 0.3, np.nan, random.normal(size=rows))
+    frame = pd.DataFrame(
+        {
+            "size": size,
+            "colour": pd.Categorical(colour),
+            "gap": gap,
+            "text": pd.Series(np.where(random.rand(rows) < 0.2, None, "a"), dtype=object),
+            "flag": random.rand(rows) < 0.5,
+            "code": random.randint(3, size=rows),
+        }
+    )
+    return frame, size + 2.0 * (colour == "red") + 2.0 * np.isnan(gap)
+
+
+def test_a_mixed_table_is_learned() -> None:
+    X, y = mixed(300)
+    model = ResNetRegressor(blocks=1, width=32, max_epochs=60, random_state=0, categorical_features=["code"])
+    assert model.fit(X[:200], y[:200]).score(X[200:], y[200:]) > 0.8
+    assert model.preprocessor_.sizes == (3, 2, 2, 3)
+    assert model.feature_names_in_.tolist() == list(X.columns)
+
+
+def test_what_was_never_seen_is_predicted_all_the_same() -> None:
+    X, y = mixed()
+    model = ResNetRegressor(**SMALL).fit(X, y)
+    new = X[:2].astype(object).assign(colour=["violet", None], text=["new", None], size=[np.nan, 1e9])
+    assert np.isfinite(model.predict(new)).all()
+
+
+def test_a_prediction_is_that_of_its_row_alone() -> None:
+    X, y = mixed()
+    model = ResNetRegressor(**SMALL).fit(X, y)
+    alone = np.concatenate([model.predict(X[row : row + 1]) for row in range(len(X))])
+    np.testing.assert_allclose(alone, model.predict(X), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [ResNetClassifier, ResNetRegressor])
+def test_the_same_seed_gives_the_same_bits_and_touches_nobody_s(kind: Any) -> None:
+    X, y = load_wine(return_X_y=True)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first = kind(**SMALL).fit(X, y)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(6)
+    second = kind(**SMALL).fit(X, y)
+    other = kind(**{**SMALL, "random_state": 1}).fit(X, y)
+    assert all(
+        torch.equal(one, two)
+        for one, two in zip(first.network_.state_dict().values(), second.network_.state_dict().values(), strict=True)
+    )
+    assert first.loss_curve_ == second.loss_curve_ != other.loss_curve_
+
+
+def test_threads_are_as_before() -> None:
+    X, y = mixed()
+    before = torch.get_num_threads()
+    ResNetRegressor(**SMALL, n_jobs=2).fit(X, y).predict(X)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("scaling", ["quantile", "robust", "standard", None])
+def test_every_scaling(scaling: str | None) -> None:
+    X, y = load_wine(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    assert ResNetClassifier(**SMALL, scaling=scaling).fit(X, y).score(X, y) > 0.9
+
+
+def test_pipeline_search_clone_and_cross_validation() -> None:
+    X, y = load_wine(return_X_y=True)
+    model = ResNetClassifier(**SMALL)
+    search = GridSearchCV(make_pipeline(StandardScaler(), model), {"resnetclassifier__width": [8, 16]}, cv=2)
+    assert search.set_params(n_jobs=1).fit(X, y).best_score_ > 0.8
+    assert cross_val_score(model, X, y, cv=2).min() > 0.7
+    assert clone(model).get_params() == model.get_params()
+    piped = make_pipeline(StandardScaler().set_output(transform="pandas"), model).fit(X, y)
+    assert len(piped[-1].feature_names_in_) == X.shape[1]
+
+
+def test_a_target_in_other_units() -> None:
+    X, y = load_diabetes(return_X_y=True)
+    model = ResNetRegressor(**SMALL).fit(X, y)
+    scaled = ResNetRegressor(**SMALL).fit(X, 1e6 * y + 1e9)
+    np.testing.assert_allclose(scaled.predict(X), 1e6 * model.predict(X) + 1e9, rtol=1e-4)
+    assert TransformedTargetRegressor(ResNetRegressor(**SMALL), func=np.log, inverse_func=np.exp).fit(X, y)
+
+
+def test_a_constant_target() -> None:
+    X, _ = mixed()
+    assert ResNetRegressor(**SMALL).fit(X, np.full(len(X), 3.0)).predict(X[:5]) == pytest.approx([3] * 5, abs=0.5)
+
+
+def test_several_outputs() -> None:
+    X, y = mixed(300)
+    both = np.stack([y, -5 * y], axis=1)
+    model = ResNetRegressor(blocks=1, width=32, max_epochs=60, random_state=0).fit(X[:200], both[:200])
+    assert model.predict(X).shape == (300, 2)
+    assert model.score(X[200:], both[200:]) > 0.7
+    assert ResNetRegressor(**SMALL).fit(X, both[:, :1]).predict(X).shape == (300, 1)
+
+
+def test_probabilities_are_of_the_classes_in_order() -> None:
+    X, y = load_wine(return_X_y=True)
+    names = np.array(["c", "a", "b"])[y]
+    model = ResNetClassifier(**SMALL).fit(X, names)
+    shares = model.predict_proba(X)
+    assert model.classes_.tolist() == ["a", "b", "c"]
+    assert (model.classes_[shares.argmax(axis=1)] == model.predict(X)).all()
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), shares)
+
+
+def test_rows_to_stop_by_may_be_given() -> None:
+    X, y = mixed()
+    model = ResNetRegressor(**SMALL).fit(X[:100], y[:100], X_val=X[100:], y_val=y[100:])
+    assert len(model.validation_curve_) == model.n_epochs_
+    scale = (y[100:] - model.target_mean_) / model.target_scale_
+    loss = np.mean((scale - (model.predict(X[100:]) - model.target_mean_) / model.target_scale_) ** 2)
+    assert loss == pytest.approx(min(model.validation_curve_), rel=1e-4)
+    with pytest.raises(TableError) as caught:
+        model.fit(X, y, X_val=X)
+    assert str(caught.value) == "X_val and y_val belong together, and one is missing. Give both, or neither."
+    with pytest.raises(TableError) as caught:
+        clone(model).set_params(early_stopping=False).fit(X, y, X_val=X, y_val=y)
+    assert str(caught.value) == "X_val is there to stop early by, and early_stopping=False. Leave out one of them."
+
+
+def test_tiny_tables() -> None:
+    X, y = mixed(3)
+    for rows in (2, 3):
+        assert ResNetRegressor(**SMALL).fit(X[:rows], y[:rows]).predict(X).shape == (3,)
+    assert ResNetClassifier(**SMALL, batch_size=2).fit(X, ["a", "b", "a"]).validation_curve_ == []
+    with pytest.raises(TableError) as caught:
+        ResNetRegressor().fit(X[:1], y[:1])
+    assert str(caught.value) == ("n_samples=1 is too few: batch norm learns from two rows at least. Give more rows.")
+
+
+def test_one_class() -> None:
+    with pytest.raises(TableError) as caught:
+        ResNetClassifier().fit([[1], [2]], ["a", "a"])
+    assert str(caught.value) == "y holds 1 class ('a'), and there must be two at least to tell apart."
+
+
+def test_an_error_leaves_the_estimator_as_it_was() -> None:
+    X, y = mixed()
+    model = ResNetRegressor(**SMALL).fit(X, y)
+    before, state = model.predict(X), dict(model.__dict__)
+    with pytest.raises(TableError, match='column "size" holds an infinite value'):
+        model.fit(X.assign(size=np.inf).drop(columns="gap"), y)
+    with pytest.raises(TableError, match="y holds a missing value"):
+        model.partial_fit(X, np.full(len(X), np.nan))
+    assert model.__dict__ == state
+    assert np.array_equal(model.predict(X), before)
+    with pytest.raises(NotFittedError):
+        ResNetRegressor().predict(X)
+
+
+def test_partial_fit_learns_in_chunks() -> None:
+    X, y = load_wine(return_X_y=True)
+    order = np.random.RandomState(0).permutation(len(X))
+    model = ResNetClassifier(**SMALL)
+    for _ in range(20):
+        for chunk in np.array_split(order, 3):
+            assert model.partial_fit(X[chunk], y[chunk], classes=[0, 1, 2]) is model
+    assert model.score(X, y) > 0.9
+    assert model.n_epochs_ == len(model.loss_curve_) == 60
+
+
+def test_partial_fit_is_repeatable_and_survives_a_pickle() -> None:
+    X, y = mixed()
+    one, two = ResNetRegressor(**SMALL), ResNetRegressor(**SMALL)
+    for _ in range(3):
+        one.partial_fit(X, y)
+        two = pickle.loads(pickle.dumps(two)).partial_fit(X, y)
+    assert np.array_equal(one.predict(X), two.predict(X))
+
+
+def test_partial_fit_goes_on_from_fit() -> None:
+    X, y = mixed()
+    model = ResNetRegressor(**SMALL).fit(X, y)
+    fitted, scaler = copy.deepcopy(model), model.preprocessor_
+    model.partial_fit(X, y)
+    assert model.preprocessor_ is scaler
+    assert model.n_epochs_ == fitted.n_epochs_ + 1
+    assert not np.array_equal(model.predict(X), fitted.predict(X))
+    assert np.corrcoef(model.predict(X), fitted.predict(X))[0, 1] > 0.9
+    assert np.array_equal(model.fit(X, y).predict(X), fitted.predict(X))
+
+
+def test_partial_fit_needs_to_know_the_classes() -> None:
+    model = ResNetClassifier(**SMALL)
+    with pytest.raises(TableError) as caught:
+        model.partial_fit([[1], [2]], ["a", "b"])
+    assert str(caught.value) == "classes must be given on the first call of partial_fit: all that will ever come."
+    model.partial_fit([[1], [2]], ["a", "a"], classes=["a", "b"])
+    with pytest.raises(TableError) as caught:
+        model.partial_fit([[1], [2]], ["a", "b"], classes=["a", "c"])
+    assert str(caught.value) == "classes=['a', 'c'] are not those of the first call, ['a', 'b']."
+    with pytest.raises(TableError) as caught:
+        model.partial_fit([[1], [2]], ["a", "c"])
+    assert str(caught.value) == "y holds 'c' in row 1, which is none of the classes ('a', 'b')."
+
+
+def test_partial_fit_takes_as_many_outputs_as_before() -> None:
+    model = ResNetRegressor(**SMALL).partial_fit([[1], [2]], [1, 2])
+    with pytest.raises(TableError) as caught:
+        model.partial_fit([[1], [2]], [[1, 2], [3, 4]])
+    assert str(caught.value) == "y has 2 columns, and the first call had 1. Give as many."
+
+
+def test_extreme_targets_overflow_nothing() -> None:
+    X, y = mixed()
+    model = ResNetRegressor(**SMALL).fit(X, y / np.abs(y).max() * 1e308)
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError) as caught:
+        importlib.reload(identikit.tabular)
+    assert str(caught.value) == ('identikit.tabular needs scikit-learn. Install it: pip install "identikit[tabular]"')
+
+
+def test_the_examples_of_the_docstrings_run() -> None:
+    for module in (identikit.tabular.classifier, identikit.tabular.regressor, identikit.nn.tabular_resnet):
+        found = doctest.testmod(module)
+        assert found.attempted > 1
+        assert found.failed == 0
+
+
+def test_drawn_in_a_notebook() -> None:
+    assert "ResNetClassifier" in ResNetClassifier()._repr_html_()
+    assert repr(ResNetClassifier(width=8)) == "ResNetClassifier(width=8)"
+
+
+def test_progress_is_drawn_by_its_only_drawer(capsys: pytest.CaptureFixture[str]) -> None:
+    X, y = mixed()
+    ResNetRegressor(**SMALL).fit(X, y)
+    assert capsys.readouterr() == ("", "")
+    ResNetRegressor(**SMALL, progress=True).fit(X, y)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "fit" in err
