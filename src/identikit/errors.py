@@ -68,6 +68,10 @@ class TableError(IdentikitError, ValueError):
     """An estimator of `identikit.tabular` was given options or a table it cannot learn from."""
 
 
+class CellError(TableError, TypeError):
+    """A cell of a table holds what is neither a number nor a category; scikit-learn expects a TypeError there."""
+
+
 class AbsentError(IdentikitError, AttributeError):
     """An attribute was read that only the layer an identity stands for would have had."""
 

@@ -30,3 +30,20 @@ def test_the_time_of_bypassed_layers() -> None:
     shape, ratio = found["shape"], found["eager"]["ratio"]
     said = f"{shape['bypassed']} of its {shape['layers']} layers bypassed takes {ratio:.3f} times as long"
     assert said in page("identity.md")
+
+
+def test_the_errors_on_tables() -> None:
+    found = result("tabular.json")
+    digits = {"california_housing": 4, "diabetes": 1}
+    names = ["identikit", "rtdl ResNet", "HistGradientBoosting", "linear", "scikit-learn MLP"]
+    for table, by_name in found["tables"].items():
+        errors = [round(by_name[name]["error"], digits.get(table, 3)) for name in names]
+        shown = [f"{error:.{digits.get(table, 3)}f}" for error in errors]
+        cells = [f"**{text}**" if error == min(errors) else text for text, error in zip(shown, errors, strict=True)]
+        assert f"| {table} | {' | '.join(cells)} |" in page("tables.md")
+
+
+def test_the_time_of_an_epoch() -> None:
+    found = result("tabular.json")["seconds_per_epoch"]
+    said = f"takes {found['identikit']:.3f} CPU seconds, against {found['rtdl ResNet']:.3f} for the ResNet of rtdl"
+    assert said in page("tables.md")

@@ -9,7 +9,7 @@ import pytest
 from docs.page import Section, read
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["docs/blocks.md", "docs/identity.md", "docs/mistakes.md", "docs/state_dicts.md"]
+PAGES = ["docs/blocks.md", "docs/identity.md", "docs/mistakes.md", "docs/state_dicts.md", "docs/tables.md"]
 
 
 def sections() -> list[object]:

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from identikit.errors import TableError
-from identikit.tabular.columns import CellError, chosen_columns, holds_numbers, read_table
+from identikit.errors import CellError, TableError
+from identikit.tabular.columns import chosen_columns, holds_numbers, read_table
 
 
 def kinds(X: Any, **options: Any) -> str:

@@ -6,13 +6,14 @@ import functools
 import operator
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from identikit.errors import BlockError
-from identikit.nn.residual import Residual
+from identikit.nn.residual_block import residual_block
 
 # Dimensions in names: n rows, f columns of numbers, c columns of categories.
 
@@ -71,9 +72,11 @@ class TabularResNet(nn.Module):
             if not 0 <= share < 1:
                 raise BlockError(f"TabularResNet: {name}={share:g} is no share from 0 up to 1, such as 0.15.")
         self.stem = TableStem(in_features, width, categories)
-        self.blocks = nn.Sequential(
-            *(Residual(_branch(width, hidden, dropout, residual_dropout)) for _ in range(blocks))
-        )
+        block = partial(
+            residual_block, width, width, kind="mlp", hidden=hidden, norm=nn.BatchNorm1d,
+            dropout=dropout, residual_dropout=residual_dropout,
+        )  # fmt: skip
+        self.blocks = nn.Sequential(*(block() for _ in range(blocks)))
         self.head = nn.Sequential(
             OrderedDict(norm=nn.BatchNorm1d(width), activation=nn.ReLU(), linear=nn.Linear(width, out_features))
         )
@@ -132,19 +135,6 @@ class TableStem(nn.Module):
     def extra_repr(self) -> str:
         """How many columns there are of each sort."""
         return f"numbers={self.in_features}, categories={len(self.categories)}"
-
-
-def _branch(width: int, hidden: int, dropout: float, residual_dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        OrderedDict(
-            norm=nn.BatchNorm1d(width),
-            linear1=nn.Linear(width, hidden),
-            activation=nn.ReLU(),
-            dropout1=nn.Dropout(dropout),
-            linear2=nn.Linear(hidden, width),
-            dropout2=nn.Dropout(residual_dropout),
-        )
-    )
 
 
 def _check_sizes(in_features: int, categories: Sequence[int], **sizes: int) -> None:

@@ -13,14 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from identikit.errors import TableError, did_you_mean
+from identikit.errors import CellError, TableError, did_you_mean
 
 #: Numbers are float64 with NaN for what is missing; categories are objects with None for it.
 Column = npt.NDArray[Any]
-
-
-class CellError(TableError, TypeError):
-    """A cell holds what is neither a number nor a category; scikit-learn expects a TypeError there."""
 
 
 @dataclass(frozen=True)
