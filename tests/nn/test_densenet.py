@@ -7,24 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from identikit.errors import BlockError
 from identikit.nn.densenet import DenseNet
+from nn.scrambled import scrambled
 
 tv: Any = pytest.importorskip("torchvision").models
 SMALL: dict[str, Any] = {"growth_rate": 4, "block_config": (2, 3, 2), "num_init_features": 6, "num_classes": 5}
-
-
-def scrambled(net: nn.Module) -> Any:
-    """The network with batch norms that are not fresh: features in another order show."""
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, std=0.1)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.1)
-    return net
 
 
 def older(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -11,16 +11,7 @@ from torch import nn
 
 from identikit.errors import BlockError
 from identikit.nn.preact_resnet import PreActResNet
-
-
-def scrambled(net: nn.Module) -> Any:
-    """The network with batch norms that are not fresh."""
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, std=0.1)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-    return net
+from nn.scrambled import scrambled
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])

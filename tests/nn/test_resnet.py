@@ -12,19 +12,9 @@ from torch import nn
 from identikit.errors import BlockError
 from identikit.nn.residual import Residual
 from identikit.nn.resnet import ResNet
+from nn.scrambled import scrambled
 
 tv: Any = pytest.importorskip("torchvision").models
-
-
-def scrambled(net: nn.Module) -> Any:
-    """The network with batch norms that are not fresh: what is left out or exchanged shows."""
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, std=0.1)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.1)
-    return net
 
 
 @pytest.mark.parametrize(
