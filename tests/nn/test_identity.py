@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,7 +84,18 @@ def test_a_copy_can_be_edited_alone() -> None:
     assert Identity(copy=True)(x) is not x
     pair = Identity(copy=True)((x, x))
     pair[0].zero_()
+    nested = Identity(copy=True)({"a": x, "b": _Output(x, None)})
+    nested["a"].zero_()
+    nested["b"].hidden.zero_()
     assert torch.equal(x, X)
+
+
+def test_options_may_change_later() -> None:
+    layer = Identity()
+    layer.copy = True
+    assert layer(X) is not X
+    layer.index = 1
+    assert torch.equal(layer(MASK, X), X)
 
 
 def test_the_error_of_a_call_without_the_stream_names_it() -> None:
@@ -139,6 +151,21 @@ def test_like_learns_the_template_from_one_call() -> None:
     like = Identity.like(Layer(), {"hidden": X, "mask": MASK, "cache": cache})
     expected = {"hidden": stream, "mask": Argument("mask"), "cache": Argument("cache"), "weights": None, "kind": "self"}
     assert like.returns == {**expected, "cache": {"length": 3}}, "a mapping is looked into"
+
+
+def test_like_takes_inputs_with_a_graph_and_outputs_of_any_class() -> None:
+    @dataclass
+    class Found:
+        hidden: Any
+        weights: Any
+
+    class Layer(nn.Module):
+        def forward(self, x: torch.Tensor) -> Found:
+            return Found(x * 2, x[:1])
+
+    inside = nn.Linear(3, 3)(X)  # as a hook would catch it: not a leaf
+    found = Identity.like(Layer(), inside)(X)
+    assert found == Found(X, None)
 
 
 def test_like_leaves_the_layer_and_the_example_alone() -> None:

@@ -116,7 +116,25 @@ def test_robust_scaling_keeps_far_off_columns_precise() -> None:
         ),
         (
             lambda: Pass(clamp=(0, None), clip="smooth"),
-            'Pass: clip="smooth" bends towards both bounds. Give both: clamp=(-3, 3).',
+            'Pass: clip="smooth" bends towards two finite bounds. Give both: clamp=(-3, 3).',
+        ),
+        (
+            lambda: Pass(clamp=(0, float("inf")), clip="smooth"),
+            'Pass: clip="smooth" bends towards two finite bounds. Give both: clamp=(-3, 3).',
+        ),
+        (lambda: Pass(clamp=("0", 1)), "Pass: clamp=('0', 1) has a bound that is no number. Use clamp=(-1, 1)."),
+        (
+            lambda: Pass(scale=nn.Parameter(torch.ones(3))),
+            "Pass: scale= is a parameter, which would not be trained. Use learnable=True.",
+        ),
+        (
+            lambda: Pass(norm=lambda x: (x, 1))(X),
+            "Pass: the norm returned a tuple, not a tensor. Give a norm that returns what passes.",
+        ),
+        (
+            lambda: Pass(norm=lambda x: x.long())(X),
+            "Pass: scale, shift or clamp would turn float32 into int64; a pass layer casts nothing. Cast before it: "
+            "x.to(torch.int64).",
         ),
         (
             lambda: Pass(clip="smoth"),
@@ -140,7 +158,7 @@ def test_robust_scaling_keeps_far_off_columns_precise() -> None:
             lambda: RobustScale.fit(torch.ones(0, 2)),
             "RobustScale: cannot measure a float32 tensor of shape [0, 2]. Give a floating-point table [rows, "
             "features] with "
-            "at least one row.",
+            "at least one of each.",
         ),
     ],
 )
@@ -167,6 +185,40 @@ def test_copies_pickles_compilers_and_exporters_keep_it(layer: Pass) -> None:
     torch.testing.assert_close(torch.export.export(layer, (X,)).module()(X), expected)
     torch.testing.assert_close(torch.fx.symbolic_trace(nn.Sequential(layer))(X), expected)
     torch.testing.assert_close(layer.double()(X.double()).float(), expected)
+
+
+def test_the_dtype_stays() -> None:
+    table = torch.randn(50, 3)
+    layers = [
+        Pass.robust(table),
+        Pass.robust(table.double()),
+        Pass(scale=torch.ones(3)),
+        Pass(norm=lambda x: x.double()),
+    ]
+    for layer in layers:
+        for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+            assert layer(X.to(dtype)).dtype is dtype
+
+
+def test_factors_are_not_rounded_to_the_dtype_of_the_input() -> None:
+    for scale, x, expected in ((1e5, 0.1, 10000), (1e-8, 1e4, 1e-4)):
+        for factor in (scale, torch.tensor(scale), torch.tensor([scale])):
+            found = Pass(scale=factor)(torch.tensor([x]).half())
+            torch.testing.assert_close(found, torch.tensor([expected]).half(), rtol=2e-3, atol=1e-7)
+
+
+def test_what_is_given_is_not_shared() -> None:
+    scale = torch.ones(3)
+    layer = Pass(scale=scale)
+    scale.mul_(5)
+    assert torch.equal(layer(X), X)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_robust_scaling_of_columns_at_the_edge_of_the_dtype(dtype: torch.dtype) -> None:
+    tiny = torch.finfo(dtype).tiny / 2**8  # a span that has no reciprocal
+    table = torch.tensor([[0.0, -1.0], [tiny, 0.0], [2 * tiny, 1.0]], dtype=dtype)
+    assert RobustScale.fit(table)(table).tolist() == [[0, -1], [0, 0], [0, 1]]
 
 
 def test_autocast_parameters_do_not_widen_what_passes() -> None:

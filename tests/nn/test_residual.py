@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from identikit.errors import BlockError
-from identikit.nn import Identity, PadShortcut, Residual
+from identikit.nn import Identity, LayerScale, PadShortcut, Residual, ReZero, StochasticDepth, Tap, residual_block
 
 X = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
 
@@ -133,6 +134,70 @@ def test_blocks_nest_and_their_sizes_are_read() -> None:
     assert outer(X).shape == (2, 12)
 
 
+def test_gates_do_not_hide_the_sizes() -> None:
+    assert Residual(nn.Sequential(nn.Linear(8, 16), ReZero()), "project")(X).shape == (2, 16)
+    assert Residual(nn.Sequential(nn.Linear(8, 8), LayerScale(8)), merge="gate")(X).shape == (2, 8)
+    with pytest.raises(BlockError, match="the branch maps 8 to 16 features"):
+        Residual(nn.Sequential(nn.Linear(8, 16), nn.PReLU()))
+
+
+def test_chains_that_come_back_to_their_shape_need_no_projection() -> None:
+    assert Residual(nn.Sequential(nn.Linear(8, 16), nn.GLU()))(X).shape == (2, 8)
+    down_and_up = nn.Sequential(nn.Conv2d(4, 4, 2, stride=2), nn.ConvTranspose2d(4, 4, 2, stride=2))
+    assert Residual(down_and_up)(image(4, 8)).shape == (2, 4, 8, 8)
+    shuffled = nn.Sequential(nn.Conv2d(4, 16, 2, stride=2), nn.PixelShuffle(2))
+    assert Residual(shuffled)(image(4, 8)).shape == (2, 4, 8, 8)
+
+
+@pytest.mark.parametrize("layer", [nn.Sequential(nn.BatchNorm2d(8), nn.ReLU()), nn.MaxPool2d(3, 1, 1), nn.Dropout2d()])
+def test_every_layer_of_pictures_tells_the_dimensions(layer: nn.Module) -> None:
+    x = image(8, 4)
+    block = Residual(layer, merge="concat").eval()
+    assert torch.equal(block(x), torch.cat([x, block.branch(x)], dim=1))
+
+
+def test_dimensions_inside_a_class_of_its_own_are_asked_for() -> None:
+    class Across(nn.Module):
+        """A convolution along the sequence, features last."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv1d(8, 8, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x.mT).mT
+
+    x = torch.randn(2, 5, 8)
+    assert Residual(Across())(x).shape == x.shape
+    with pytest.raises(BlockError) as error:
+        Residual(Across(), merge="concat")
+    assert str(error.value) == ('Residual: merge="concat" needs sizes that cannot be read from the branch. Give dims=.')
+    assert Residual(Across(), merge="concat", dims=0)(x).shape == (2, 5, 16)
+
+
+def test_a_shortcut_put_in_later_is_used() -> None:
+    block = Residual(nn.Linear(8, 8))
+    block.shortcut = nn.Linear(8, 8)
+    assert torch.equal(block(X), block.branch(X) + block.shortcut(X))
+    block.shortcut = Tap(keep=True)
+    block(X)
+    assert torch.equal(block.shortcut.value, X)
+    projected = Residual(nn.Linear(8, 8), "project_all", preactivation=nn.LayerNorm(8))
+    projected.shortcut = nn.Identity()
+    assert torch.equal(projected(X), projected.branch(projected.preactivation(X)) + X)
+
+
+def test_what_is_made_lies_where_the_branch_lies() -> None:
+    block = Residual(nn.Linear(2, 3, dtype=torch.float64), "project", merge="gate")
+    assert block(torch.randn(4, 2, dtype=torch.float64)).dtype is torch.float64
+    assert Residual(nn.Linear(2, 3, device="meta"), "project").shortcut.weight.is_meta
+
+
+def test_a_nested_block_tells_its_stride() -> None:
+    outer = Residual(nn.Sequential(residual_block(4, 4, stride=2)), "project").eval()
+    assert outer(image()).shape == (2, 4, 4, 4)
+
+
 def test_an_unbatched_image_works() -> None:
     assert Residual(conv(4, 6, 2), "pad")(torch.randn(4, 7, 7)).shape == (6, 4, 4)
 
@@ -208,7 +273,37 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "gate unknown": (
         lambda: Residual(Doubles(), merge="gate"),
-        "Residual: the gate needs sizes that cannot be read from the branch. Give out_features=.",
+        'Residual: merge="gate" needs sizes that cannot be read from the branch. Give out_features=.',
+    ),
+    "contradiction": (
+        lambda: Residual(nn.Linear(8, 16), "project", in_features=10),
+        "Residual: in_features=10, and the branch says 8. Leave it out, or make the branch with 10.",
+    ),
+    "no size": (
+        lambda: Residual(Doubles(), "project", in_features=0, out_features=4),
+        "Residual: in_features=0 is no whole number from 1 on. Use in_features=1 or more.",
+    ),
+    "no module": (
+        lambda: Residual(torch.relu),
+        "Residual: the branch is a builtin_function_or_method, not a module. Wrap it in a class of nn.Module.",
+    ),
+    "an activation that is a function": (
+        lambda: Residual(mlp(), activation=nn.functional.relu),
+        "Residual: activation=relu makes no module (relu() missing 1 required positional argument: 'input'). "
+        "Give a class of one, activation=nn.ReLU, or a function that returns one.",
+    ),
+    "an activation that is a word": (
+        lambda: Residual(mlp(), activation="relu"),
+        "Residual: activation='relu' is no module. Give a class of one: activation=nn.ReLU.",
+    ),
+    "a pair": (
+        lambda: Residual(mlp())((X, X)),
+        "Residual: called with a tuple, not a tensor. Give the stream first: block(x, ...).",
+    ),
+    "a shortcut that gives a pair": (
+        lambda: Residual(mlp(), nn.GRU(8, 8))(X),
+        "Residual: the shortcut returned a tuple, not a tensor. Make it return the tensor to add: wrap it in a module "
+        "whose forward picks it.",
     ),
     "no such shortcut": (
         lambda: Residual(mlp(), "projection"),
@@ -264,6 +359,8 @@ def test_autocast_may_mix_dtypes() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         out = block(X)
     torch.testing.assert_close(out, block(X), atol=0.05, rtol=0.05)
+    with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(BlockError, match="the branch makes float64"):
+        Residual(_Casts())(X)
 
 
 def test_the_parameters_that_the_message_promises_are_added() -> None:
@@ -296,9 +393,50 @@ def test_a_branch_that_edits_its_input_is_refused_at_the_first_call(
             with pytest.raises(BlockError) as error:
                 block(torch.randn(2, 8))
     assert str(error.value) == (
-        "Residual: the branch edits its input with an in-place operation such as +=, and the shortcut would carry the "
-        "edited values. Use x = x + y in place of x += y."
+        "Residual: the input was edited in place, so the shortcut would carry the edited values. Look for operations "
+        "such as += and relu_."
     )
+
+
+def test_an_edit_that_only_evaluation_makes_is_seen_there() -> None:
+    """A dropout hands on its input itself in evaluation, and a new tensor while training."""
+    for first in (nn.Dropout(0.1), StochasticDepth(0.1)):
+        block = Residual(nn.Sequential(first, nn.ReLU(inplace=True), nn.Linear(8, 8)))
+        block(X)
+        for inference in (False, True):
+            with torch.inference_mode(inference), pytest.raises(BlockError, match="the input was edited in place"):
+                block.eval()(torch.randn(2, 8))
+
+
+def test_in_inference_mode_edits_are_counted_and_not_guessed_from_values() -> None:
+    class Inner(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu = nn.ReLU(inplace=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * self.relu(x)
+
+    block = Residual(Inner())
+    with torch.inference_mode():
+        for x in (torch.ones(2, 8), torch.full((2, 8), float("nan"))):  # values that relu_ leaves alone
+            with pytest.raises(BlockError) as error:
+                block(x)
+    assert str(error.value) == (
+        "Residual: the input was edited in place, so the shortcut would carry the edited values. Use inplace=False in "
+        '"branch.relu" (ReLU(inplace=True)), or look for operations such as += and relu_.'
+    )
+
+
+def test_a_branch_may_edit_what_only_it_is_given() -> None:
+    """A projection has read the preactivated input before the branch edits it."""
+    block = Residual(
+        nn.Sequential(nn.Identity(), nn.Flatten(), nn.ReLU(inplace=True), nn.Linear(8, 16)), "project",
+        preactivation=nn.LayerNorm(8), in_features=8,
+    )  # fmt: skip
+    before = block.preactivation(X)
+    with torch.no_grad():
+        torch.testing.assert_close(block(X), block.shortcut(before) + block.branch(before.clone()))
 
 
 def test_an_in_place_activation_first_is_refused_when_it_is_built() -> None:
@@ -308,14 +446,17 @@ def test_an_in_place_activation_first_is_refused_when_it_is_built() -> None:
         "Use ReLU(inplace=False)."
     )
     leading = nn.Sequential(nn.Identity(), nn.Sequential(nn.ReLU(inplace=True), nn.Linear(8, 8)))
-    for build in (lambda: Residual(leading), lambda: Residual(mlp(), preactivation=nn.ReLU(inplace=True))):
+    for build in (
+        lambda: Residual(leading),
+        lambda: Residual(mlp(), preactivation=nn.ReLU(inplace=True)),
+        lambda: Residual(leading, preactivation=nn.LayerNorm(8)),
+    ):
         with pytest.raises(BlockError) as error:
             build()
         assert str(error.value) == message
     hidden = Residual(nn.Sequential(nn.Flatten(), nn.ReLU(inplace=True), nn.Linear(8, 8)))
-    with pytest.raises(BlockError) as error:
+    with pytest.raises(BlockError, match=re.escape('Use inplace=False in "branch.1" (ReLU(inplace=True))')):
         hidden(torch.randn(2, 8))
-    assert str(error.value) == message
 
 
 def test_in_place_inside_the_branch_is_fine() -> None:

@@ -112,6 +112,31 @@ def test_groups_dilation_kernel_and_norm_are_used() -> None:
             'residual_block: kind="basic" has no dropout. Use kind="mlp", or StochasticDepth in a branch.',
         ),
         (
+            {"kernel_size": -1},
+            "residual_block: kernel_size=-1 is no whole number from 1 on. Use kernel_size=1 or more.",
+        ),
+        ({"hidden": 0}, "residual_block: hidden=0 is no whole number from 1 on. Use hidden=1 or more."),
+        (
+            {"groups": 3},
+            "residual_block: groups=3 divides 4 and 8 features into no whole parts. Use a number that divides both.",
+        ),
+        (
+            {"kind": "mlp", "dropout": 1.5},
+            "residual_block: dropout=1.5 is no share from 0 up to 1, such as 0.1.",
+        ),
+        (
+            {"activation": nn.ReLU()},
+            "residual_block: activation= is a ReLU that is already made, and every place needs its own. Give what "
+            "makes "
+            "it: activation=nn.ReLU.",
+        ),
+        (
+            {"norm": nn.BatchNorm2d(8)},
+            "residual_block: norm= is a BatchNorm2d that is already made, and every place needs its own. Give what "
+            "makes "
+            "it: norm=nn.BatchNorm2d.",
+        ),
+        (
             {"dims": 0, "groups": 2},
             "residual_block: groups= and dilation= belong to convolutions. Say dims=1, 2 or 3.",
         ),

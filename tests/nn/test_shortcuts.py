@@ -36,6 +36,15 @@ def test_average_takes_every_position_and_does_not_count_what_is_not_there() -> 
     assert PadShortcut(1, 1, stride=2, dims=1)(x).flatten().tolist() == [1, 3, 5]
 
 
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("leading", [(), (2,), (2, 3)])
+def test_both_ways_down_give_the_same_shape(dims: int, leading: tuple[int, ...]) -> None:
+    for size in range(1, 8):
+        x = torch.randn(*leading, 2, *[size] * dims)
+        shapes = {PadShortcut(2, 3, stride=4, dims=dims, down=down)(x).shape for down in ("subsample", "average")}
+        assert shapes == {(*leading, 3, *[-(-size // 4)] * dims)}
+
+
 def test_a_stride_of_its_own_for_each_direction() -> None:
     x = torch.randn(1, 3, 6, 6)
     assert PadShortcut(3, 3, stride=(2, 1), dims=2)(x).shape == (1, 3, 3, 6)
@@ -62,7 +71,7 @@ def test_the_parameters_of_a_projection(dims: int, preactivated: bool) -> None:
         ({"stride": 2}, "PadShortcut: stride=2 needs a spatial dimension to stride over. Say dims=1, 2 or 3."),
         (
             {"stride": 0, "dims": 1},
-            "PadShortcut: stride=0; a stride is at least 1. Use stride=1 to keep every position.",
+            "PadShortcut: stride=0; a stride is a whole number from 1 on. Use 1 to keep every position.",
         ),
         ({"stride": (2, 2), "dims": 1}, "PadShortcut: stride=(2, 2) has 2 numbers for dims=1. Give one number."),
     ],

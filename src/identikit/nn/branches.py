@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from identikit.errors import BlockError
+from identikit.nn.counts import check_counts
+from identikit.nn.made import Make, made
 from identikit.nn.sizes import Stride
-
-Make = Callable[[], nn.Module]
-MakeNorm = Callable[[int], nn.Module]
 
 _CONVOLUTIONS: tuple[Callable[..., nn.Module], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -33,11 +32,19 @@ class Inside:
     kernel_size: int
     groups: int
     dilation: int
-    norm: MakeNorm
-    activation: Make
+    make_norm: Make
+    make_activation: Make
     dropout: float
     residual_dropout: float
     dims: int
+
+    def norm(self, features: int) -> nn.Module:
+        """A norm of its own for so many features."""
+        return made("residual_block", "norm", self.make_norm, features)
+
+    def activation(self) -> nn.Module:
+        """An activation of its own."""
+        return made("residual_block", "activation", self.make_activation)
 
     def layer(self, into: int, out: int, *, stride: Stride = 1, wide: bool = True) -> nn.Module:
         """A convolution without bias (a norm follows), `wide` or of size 1; a linear layer where there is no space."""
@@ -46,6 +53,11 @@ class Inside:
         convolution = _CONVOLUTIONS[self.dims - 1]
         if not wide:
             return convolution(into, out, 1, stride=stride, bias=False)
+        if into % self.groups or out % self.groups:
+            raise BlockError(
+                f"residual_block: groups={self.groups} divides {into} and {out} features into no whole parts. "
+                "Use a number that divides both."
+            )
         padding = self.dilation * (self.kernel_size - 1) // 2
         return convolution(
             into,
@@ -60,11 +72,15 @@ class Inside:
 
     def check(self, kind: str) -> None:
         """Raise BlockError for what no block of this kind can be."""
+        check_counts("residual_block", kernel_size=self.kernel_size)
         if self.kernel_size % 2 == 0:
             raise BlockError(
                 f"residual_block: kernel_size={self.kernel_size} cannot keep the size, so the shortcut would not fit. "
                 f"Use {self.kernel_size + 1} or {self.kernel_size - 1}."
             )
+        for name, share in (("dropout", self.dropout), ("residual_dropout", self.residual_dropout)):
+            if not 0 <= share < 1:
+                raise BlockError(f"residual_block: {name}={share:g} is no share from 0 up to 1, such as 0.1.")
         if kind == "mlp" and self.dims:
             raise BlockError(
                 f'residual_block: kind="mlp" takes features last, not dims={self.dims}. Use dims=0, or kind="basic".'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -30,7 +31,8 @@ def smooth(x: torch.Tensor, low: Bound, high: Bound) -> torch.Tensor:
     assert high is not None
     centre, half = (low + high) / 2, (high - low) / 2
     # sin(atan(t)) is t / sqrt(1 + t²), and does not overflow where t² does
-    return centre + half * torch.sin(torch.atan((x - centre) / half))
+    bent = centre + half * torch.sin(torch.atan((x - centre) / half))
+    return bent.clamp(low, high)  # rounding may step over a bound
 
 
 CLIPS: dict[str, Callable[[torch.Tensor, Bound, Bound], torch.Tensor]] = {
@@ -50,7 +52,10 @@ def check_clamp(clamp: Clamp | None, clip: str) -> None:
             f"Pass: clamp={clamp!r} is not a pair. Use clamp=(low, high), with None on a side that is open."
         )
     low, high = clamp
+    numbers = [bound for bound in (low, high) if bound is not None]
+    if not all(isinstance(bound, int | float) and bound == bound for bound in numbers):
+        raise BlockError(f"Pass: clamp={clamp!r} has a bound that is no number. Use clamp=(-1, 1).")
     if low is not None and high is not None and not low < high:
         raise BlockError(f"Pass: clamp=({low:g}, {high:g}) leaves nothing between its bounds. Put the lower one first.")
-    if clip == "smooth" and (low is None or high is None):
-        raise BlockError('Pass: clip="smooth" bends towards both bounds. Give both: clamp=(-3, 3).')
+    if clip == "smooth" and (low is None or high is None or not math.isfinite(high - low)):
+        raise BlockError('Pass: clip="smooth" bends towards two finite bounds. Give both: clamp=(-3, 3).')

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from identikit.errors import AbsentError, BlockError
-from identikit.nn.template import Argument, Template, fill, learn, leaves, stream
+from identikit.nn.template import Argument, Template, fill, learn, leaves, mapped, stream
 
 __all__ = ["Argument", "Identity", "stream"]
 
@@ -53,19 +53,17 @@ class Identity(nn.Identity):
         *args: Any,
         index: int | None = None,
         name: str | None = None,
-        returns: Template = stream,
+        returns: Template | None = None,
         copy: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__()
         self.index = index
         self.name = name
-        self.copy = copy
         self.returns = returns
-        self._stream = Argument(index, name)
-        self._simple = (index, name, copy) == (None, None, False) and returns is stream
+        self.copy = copy
         self._stands_for: tuple[str, frozenset[str]] | None = None
-        if stream not in leaves(returns):
+        if returns is not None and stream not in leaves(returns):
             raise BlockError(
                 f"Identity(returns={returns!r}) does not return the stream. Put identikit.nn.stream where the output "
                 "goes: returns=(stream, None)."
@@ -86,7 +84,8 @@ class Identity(nn.Identity):
 
         A copy of the layer runs once, in eval mode and without gradients; the layer itself is not touched. The
         one output of the stream's shape and dtype becomes the stream, an output that is one of the arguments is
-        handed on, every other tensor becomes None.
+        handed on, every other tensor becomes None. What later layers need of those is lost (T5's first block makes
+        the position bias of all others): `identikit.bypass` looks for that, and refuses.
 
         Args:
             layer: the layer to stand in for.
@@ -106,12 +105,13 @@ class Identity(nn.Identity):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The stream, or the template around it."""
-        if self._simple and args and isinstance(args[0], torch.Tensor):
+        plain = self.index is None and self.name is None and self.returns is None and not self.copy
+        if plain and args and isinstance(args[0], torch.Tensor):
             return args[0]
-        value = self._stream.of(args, kwargs)
+        value = Argument(self.index, self.name).of(args, kwargs)
         if self.copy:
-            value = _copied(value)
-        return fill(self.returns, value, args, kwargs)
+            value = mapped(value, _cloned)
+        return value if self.returns is None else fill(self.returns, value, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -131,14 +131,10 @@ class Identity(nn.Identity):
         """What differs from the plain identity."""
         said = {"index": self.index, "name": self.name, "copy": self.copy or None}
         parts = [f"{key}={value!r}" for key, value in said.items() if value is not None]
-        if self.returns is not stream:
+        if self.returns is not None:
             parts.append(f"returns={self.returns!r}")
         return ", ".join(parts)
 
 
-def _copied(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.clone()
-    if isinstance(value, tuple | list):
-        return type(value)(_copied(each) for each in value)
-    return value
+def _cloned(value: Any) -> Any:
+    return value.clone() if isinstance(value, torch.Tensor) else value

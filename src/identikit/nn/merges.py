@@ -15,7 +15,7 @@ class Joins(Protocol):
     """What a merge needs to know of the block."""
 
     dims: int
-    gate: HighwayGate | None
+    gate: nn.Module | None
 
 
 class HighwayGate(nn.Module):
@@ -72,15 +72,23 @@ MERGES: dict[str, Callable[[Joins, torch.Tensor, torch.Tensor], torch.Tensor | N
 }
 
 
-def _fits(out: object, skip: torch.Tensor | fx.Proxy, *, apart_from: int | None = None) -> bool:
-    """Whether shapes and dtypes are equal, one dimension left out of the comparison; autocast may mix dtypes."""
+def _fits(out: object, skip: object, *, apart_from: int | None = None) -> bool:
+    """Whether shapes and dtypes are equal, one dimension left out of the comparison."""
     if isinstance(skip, fx.Proxy):  # a graph being traced by fx has no shapes to compare
         return True
-    if not isinstance(out, torch.Tensor):
+    if not isinstance(out, torch.Tensor) or not isinstance(skip, torch.Tensor):
         return False
-    if out.dtype != skip.dtype and not torch.is_autocast_enabled(skip.device.type):
+    if out.dtype != skip.dtype and not _autocast(out, skip):
         return False
     return out.shape == skip.shape if apart_from is None else same_but(out, skip, apart_from)
+
+
+def _autocast(out: torch.Tensor, skip: torch.Tensor) -> bool:
+    """Whether it was autocast that made two dtypes of one."""
+    device = skip.device.type
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+        return False
+    return {out.dtype, skip.dtype} == {torch.float32, torch.get_autocast_dtype(device)}
 
 
 def same_but(out: torch.Tensor, skip: torch.Tensor, apart_from: int) -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from identikit.nn.merges import same_but
-from identikit.nn.shape_text import dtype_text, shape_text
+from identikit.nn.shape_text import dtype_text, kind_text, shape_text
 from identikit.nn.shortcuts import projection_parameters
 from identikit.nn.sizes import Stride
 
@@ -40,13 +40,14 @@ def sizes_unknown(missing: list[str], why: str) -> str:
     return f"Residual: {why} needs sizes that cannot be read from the branch. Give {given}."
 
 
-def mismatch(block: Described, x: torch.Tensor, out: Any, skip: torch.Tensor) -> str:
+def mismatch(block: Described, x: torch.Tensor, out: Any, skip: Any) -> str:
     """Two ways that gave different shapes at a call."""
-    if not isinstance(out, torch.Tensor):
-        return (
-            f"Residual: the branch returned a {type(out).__name__}, not a tensor. "
-            "Make it return the tensor to add: wrap it in a module whose forward picks it."
-        )
+    for way, made in (("branch", out), ("shortcut", skip)):
+        if not isinstance(made, torch.Tensor):
+            return (
+                f"Residual: the {way} returned {kind_text(made)}, not a tensor. "
+                "Make it return the tensor to add: wrap it in a module whose forward picks it."
+            )
     if out.dtype != skip.dtype:
         return (
             f"Residual: the branch makes {dtype_text(out)} and the shortcut {dtype_text(skip)}; "

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from identikit.errors import BlockError
 from identikit.nn.clipping import CLIPS, Clamp, check_clamp
 from identikit.nn.robust_scale import RobustScale
-from identikit.nn.shape_text import dtype_text, shape_text
+from identikit.nn.shape_text import dtype_text, kind_text, shape_text
 
 Factor = float | torch.Tensor
 
@@ -45,29 +46,26 @@ def pass_layer(
         tensor([-1.,  6.])
     """
     check_clamp(clamp, clip)
-    return _passed(x, scale, shift, clamp, clip)
+    return _passed(x, x, scale, shift, clamp, clip)
 
 
 def _passed(
-    x: torch.Tensor, scale: Factor | None, shift: Factor | None, clamp: Clamp | None, clip: str
+    x: Any, y: Any, scale: Factor | None, shift: Factor | None, clamp: Clamp | None, clip: str
 ) -> torch.Tensor:
-    y = x
+    """`y` on its way out, in the shape and dtype of `x`; computed in the wider dtype, as under autocast."""
     if scale is not None:
-        y = y * _cast(scale, x)
+        y = y * scale
     if shift is not None:
-        y = y + _cast(shift, x)
+        y = y + shift
     if clamp is not None:
         y = CLIPS[clip](y, *clamp)
-    if isinstance(y, torch.Tensor) and (y.shape != x.shape or y.dtype != x.dtype):  # fx's proxies have neither
+    if isinstance(x, fx.Proxy):  # a graph being traced by fx has neither shapes nor dtypes
+        return y  # type: ignore[no-any-return]
+    if not isinstance(y, torch.Tensor) or y.shape != x.shape:
         raise BlockError(_refusal(x, y))
-    return y
-
-
-def _cast(factor: Factor, x: torch.Tensor) -> Factor:
-    """Parameters stay float32 under autocast; what passes keeps its own dtype."""
-    if not isinstance(factor, torch.Tensor) or not isinstance(x, torch.Tensor):
-        return factor
-    return factor.to(x.dtype) if factor.is_floating_point() and x.is_floating_point() else factor
+    if y.dtype != x.dtype and not (x.is_floating_point() and y.is_floating_point()):
+        raise BlockError(_refusal(x, y))
+    return y.to(x.dtype)
 
 
 class Pass(nn.Module):
@@ -107,6 +105,9 @@ class Pass(nn.Module):
     ) -> None:
         super().__init__()
         check_clamp(clamp, clip)
+        for name, value in (("scale", scale), ("shift", shift)):
+            if isinstance(value, nn.Parameter):
+                raise BlockError(f"Pass: {name}= is a parameter, which would not be trained. Use learnable=True.")
         self.clamp = clamp
         self.clip = clip
         self.norm = norm
@@ -118,7 +119,7 @@ class Pass(nn.Module):
             if learnable:
                 setattr(self, name, nn.Parameter(torch.as_tensor(value, dtype=torch.get_default_dtype()).clone()))
             elif isinstance(value, torch.Tensor):
-                self.register_buffer(name, value)
+                self.register_buffer(name, value.detach().clone())
             else:
                 setattr(self, name, value)
 
@@ -144,9 +145,7 @@ class Pass(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """What passes, in the shape and dtype in which it came."""
         y = x if self.norm is None else self.norm(x)
-        if isinstance(y, torch.Tensor) and y.shape != x.shape:
-            raise BlockError(_refusal(x, y))
-        return _passed(y, self.scale, self.shift, self.clamp, self.clip)
+        return _passed(x, y, self.scale, self.shift, self.clamp, self.clip)
 
     def extra_repr(self) -> str:
         """Only what is not the identity."""
@@ -159,11 +158,14 @@ class Pass(nn.Module):
 
 def _brief(factor: Factor | None) -> object:
     if isinstance(factor, torch.Tensor):
-        return f"[{'x'.join(map(str, factor.shape))}]" if factor.ndim else f"{factor.item():g}"
+        single = factor.ndim == 0 and not factor.is_meta
+        return f"{factor.item():g}" if single else f"[{'x'.join(map(str, factor.shape))}]"
     return factor
 
 
-def _refusal(x: torch.Tensor, y: torch.Tensor) -> str:
+def _refusal(x: torch.Tensor, y: Any) -> str:
+    if not isinstance(y, torch.Tensor):
+        return f"Pass: the norm returned {kind_text(y)}, not a tensor. Give a norm that returns what passes."
     if x.shape == y.shape:
         return (
             f"Pass: scale, shift or clamp would turn {dtype_text(x)} into {dtype_text(y)}; a pass layer casts nothing. "

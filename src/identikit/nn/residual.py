@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
+from torch.fx import Proxy
 
 from identikit.errors import BlockError
-from identikit.nn.first_call import check_first_call, check_leading_layer
-from identikit.nn.merges import MERGES, HighwayGate
+from identikit.nn.in_place import check_leading_layer, counting, edited
+from identikit.nn.made import Make, made
+from identikit.nn.merges import MERGES
 from identikit.nn.mismatch import mismatch
 from identikit.nn.one_of import one_of
-from identikit.nn.shortcut_choice import choose
-from identikit.nn.sizes import Stride
-
-Activation = nn.Module | Callable[[], nn.Module] | None
+from identikit.nn.shape_text import kind_text
+from identikit.nn.shortcut_choice import Asked, agreed, axis_of, beside, features_of, gate_for, shortcut_for
+from identikit.nn.shortcuts import takes_preactivated
+from identikit.nn.sizes import Sizes, Stride
 
 
 class Residual(nn.Module):
@@ -32,9 +33,9 @@ class Residual(nn.Module):
             the trailing spatial dimensions: 0 for features last (the default), 2 for images `[N, C, H, W]`.
         pad_side: where "pad" puts the zeros: "both" (an odd remainder behind), "front", "behind".
         down: how "pad" strides: "subsample" or "average".
-        preactivation: a module applied before the branch, such as batch norm and ReLU. A projection takes its output
-            too, and is bare, without norm; any other shortcut takes the input as it came (He et al. 2016, arXiv
-            1603.05027).
+        preactivation: a module (or a class of one) applied before the branch, such as batch norm and ReLU. A projection
+            takes its output too, and is bare, without norm; any other shortcut takes the input as it came (He et al.
+            2016, arXiv 1603.05027).
         activation: a module, or a class of one, applied after the addition.
         merge: "add"; "concat" joins shortcut and branch along the features (DenseNet, arXiv 1608.06993); "gate" learns
             how much of each passes (highway networks, arXiv 1505.00387).
@@ -45,7 +46,9 @@ class Residual(nn.Module):
 
     Raises:
         BlockError: where the sizes cannot fit, at construction if they can be read, else at the call that shows it;
-            where the branch gives something other than a tensor; and at the first call where it edits its input.
+            where the branch gives something other than a tensor; and at a call in which the input is edited in
+            place. Under torch.compile nothing runs that could be watched: there only the layers of an `nn.Sequential`
+            are looked at, when the block is built.
 
     Source: He et al. 2015, arXiv 1512.03385.
 
@@ -66,41 +69,67 @@ class Residual(nn.Module):
         dims: int | None = None,
         pad_side: str = "both",
         down: str = "subsample",
-        preactivation: nn.Module | None = None,
-        activation: Activation = None,
+        preactivation: nn.Module | Make | None = None,
+        activation: nn.Module | Make | None = None,
         merge: str = "add",
     ) -> None:
         super().__init__()
         one_of("Residual", "merge", merge, MERGES)
-        check_leading_layer(branch if preactivation is None else preactivation)
-        preactivated = preactivation is not None
-        chosen = choose(branch, shortcut, merge, in_features, out_features, stride, dims, pad_side, down, preactivated)
-        self.in_features, self.out_features, self.dims = chosen.in_features, chosen.out_features, chosen.dims
-        self.merge = merge
-        self.made_shortcut = isinstance(shortcut, str)
-        self.preactivation = preactivation
+        if not isinstance(branch, nn.Module):
+            raise BlockError(
+                f"Residual: the branch is {kind_text(branch)}, not a module. Wrap it in a class of nn.Module."
+            )
+        sizes = agreed(branch, Sizes(in_features, out_features, stride, dims))
+        self.in_features, self.out_features = sizes.in_features, features_of(sizes, merge)
+        self.stride, self.dims, self.merge = sizes.stride, axis_of(sizes, merge), merge
+        self.preactivation = None if preactivation is None else made("Residual", "preactivation", preactivation)
         self.branch = branch
-        self.shortcut = chosen.module
-        self.gate = HighwayGate(chosen.features("the gate"), dims=chosen.dims) if merge == "gate" else None
-        self.activation = activation if activation is None or isinstance(activation, nn.Module) else activation()
-        self._projects = chosen.projects
-        self._direct = type(chosen.module) is nn.Identity
-        self._unseen = True
+        self.made_shortcut = isinstance(shortcut, str)
+        if isinstance(shortcut, nn.Module):
+            self.shortcut = shortcut
+        else:
+            asked = Asked(shortcut, merge, pad_side, down, preactivation is not None)
+            self.shortcut = beside(branch, shortcut_for(sizes, asked))
+        self.gate = beside(branch, gate_for(self.out_features, self.dims)) if merge == "gate" else None
+        self.activation = None if activation is None else made("Residual", "activation", activation)
+        for each in (branch, self.preactivation):
+            if each is not None:
+                check_leading_layer(each)
+        self._inferred: set[bool] = set()
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """The branch's output and the shortcut's, joined; `args` and `kwargs` go to the branch."""
-        if self._unseen and not torch.compiler.is_compiling():
-            with check_first_call(self, x):
-                merged = self._joined(x, args, kwargs)
-            self._unseen = not isinstance(x, torch.Tensor)
-        else:
+        given: Any = x
+        if torch.compiler.is_compiling() or isinstance(given, Proxy):  # a graph is being written down: nothing runs yet
             merged = self._joined(x, args, kwargs)
+        else:
+            merged = self._watched(x, args, kwargs)
         return merged if self.activation is None else self.activation(merged)
+
+    def _watched(self, x: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
+        """Joined, and BlockError if `x` was edited on the way. A tensor counts its edits, and those of its views."""
+        if not isinstance(x, torch.Tensor):
+            raise BlockError(
+                f"Residual: called with {kind_text(x)}, not a tensor. Give the stream first: block(x, ...)."
+            )
+        if x.is_inference():  # those do not count: the first call in each mode runs on a copy that does
+            if self.training in self._inferred:
+                return self._joined(x, args, kwargs)
+            x = counting(x)
+        version = x._version
+        merged = self._joined(x, args, kwargs)
+        if x._version != version:
+            raise BlockError(edited(self))
+        if torch.is_inference_mode_enabled():
+            self._inferred.add(self.training)
+        return merged
 
     def _joined(self, x: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
         entering = x if self.preactivation is None else self.preactivation(x)
+        # the shortcut first: a branch may edit what it is given once nobody else reads it
+        preactivated = self.preactivation is not None and takes_preactivated(self.shortcut)
+        skip = self.shortcut(entering if preactivated else x)
         out = self.branch(entering, *args, **kwargs)
-        skip = x if self._direct else self.shortcut(entering if self._projects else x)
         merged = MERGES[self.merge](self, out, skip)
         if merged is None:
             raise BlockError(mismatch(self, x, out, skip))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from torch import nn
 
-from identikit.nn.branches import KINDS, Inside, Make, MakeNorm
+from identikit.nn.branches import KINDS, Inside
+from identikit.nn.counts import check_counts
+from identikit.nn.made import Make, check_maker
 from identikit.nn.one_of import one_of
 from identikit.nn.residual import Residual
 from identikit.nn.sizes import Stride, check_dims
 
-_NORMS: tuple[MakeNorm, ...] = (nn.LayerNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_NORMS: tuple[Make, ...] = (nn.LayerNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def residual_block(
@@ -24,7 +26,7 @@ def residual_block(
     hidden: int | None = None,
     groups: int = 1,
     dilation: int = 1,
-    norm: MakeNorm | None = None,
+    norm: Make | None = None,
     activation: Make = nn.ReLU,
     dropout: float = 0.0,
     residual_dropout: float = 0.0,
@@ -64,6 +66,10 @@ def residual_block(
     one_of("residual_block", "kind", kind, KINDS)
     across = dims if dims is not None else 0 if kind == "mlp" else 2
     check_dims("residual_block", across, stride)
+    sizes = {"in_features": in_features, "out_features": out_features} | ({} if hidden is None else {"hidden": hidden})
+    check_counts("residual_block", **sizes, groups=groups, dilation=dilation)
+    check_maker("residual_block", "activation", activation)
+    check_maker("residual_block", "norm", norm)
     inside = Inside(
         kernel_size, groups, dilation, norm or _NORMS[across], activation, dropout, residual_dropout, across
     )

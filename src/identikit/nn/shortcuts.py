@@ -10,11 +10,14 @@ from torch import nn
 from torch.nn import functional
 
 from identikit.errors import BlockError
+from identikit.nn.counts import check_counts
 from identikit.nn.one_of import one_of
+from identikit.nn.shape_text import shape_text
 from identikit.nn.sizes import Stride, check_dims, is_strided, strides
 
 SIDES = ("both", "front", "behind")
 DOWNS = ("subsample", "average")
+_PREACTIVATED = "_takes_preactivated"
 _CONVOLUTIONS: tuple[type[nn.Module], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS: tuple[type[nn.Module], ...] = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _POOLS: tuple[Callable[..., torch.Tensor], ...] = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)
@@ -60,6 +63,7 @@ class PadShortcut(nn.Module):
         super().__init__()
         one_of("PadShortcut", "side", side, SIDES)
         one_of("PadShortcut", "down", down, DOWNS)
+        check_counts("PadShortcut", in_features=in_features, out_features=out_features)
         check_dims("PadShortcut", dims, stride)
         if out_features < in_features:
             raise BlockError(
@@ -78,7 +82,7 @@ class PadShortcut(nn.Module):
         if not fits:  # a proxy of torch.fx has no shape to compare
             raise BlockError(
                 f"PadShortcut: made for {self.in_features} features before {self.dims} spatial dimensions, called with "
-                f"{'x'.join(map(str, x.shape))}. Give in_features= and dims= as the input has them."
+                f"{shape_text(x)}. Give in_features= and dims= as the input has them."
             )
         if is_strided(self.stride):
             x = self._thinned(x)
@@ -87,9 +91,16 @@ class PadShortcut(nn.Module):
     def _thinned(self, x: torch.Tensor) -> torch.Tensor:
         steps = strides(self.stride, self.dims)
         if self.down == "average":
-            return _POOLS[self.dims - 1](x, steps, steps, ceil_mode=True, count_include_pad=False)
+            return self._averaged(x, steps)
         every: list[Any] = [slice(None, None, step) for step in steps]
         return x[(..., *every)]
+
+    def _averaged(self, x: torch.Tensor, steps: tuple[int, ...]) -> torch.Tensor:
+        """The mean of each window; pools take one dimension before the features, and windows that fit."""
+        fitting = tuple(min(step, size) for step, size in zip(steps, x.shape[-self.dims :], strict=True))
+        rows = x.reshape(-1, *x.shape[-1 - self.dims :])
+        pooled = _POOLS[self.dims - 1](rows, fitting, steps, ceil_mode=True, count_include_pad=False)
+        return pooled.reshape(*x.shape[: -1 - self.dims], *pooled.shape[1:])
 
     def extra_repr(self) -> str:
         """The sizes, the side and what is not the default."""
@@ -123,6 +134,7 @@ def projection(
         >>> projection(2, 3, stride=2, dims=1)(torch.ones(4, 2, 8)).shape
         torch.Size([4, 3, 4])
     """
+    check_counts("projection", in_features=in_features, out_features=out_features)
     check_dims("projection", dims, stride)
     normed = norm and dims > 0
     bias = not normed if bias is None else bias
@@ -136,8 +148,14 @@ def shortcut_projection(
     in_features: int, out_features: int, stride: Stride, dims: int, *, preactivated: bool
 ) -> nn.Module:
     """The projection of a residual block. After a preactivation it is bare (He et al. 2016, arXiv 1603.05027)."""
-    bias = dims == 0
-    return projection(in_features, out_features, stride=stride, dims=dims, norm=not preactivated, bias=bias)
+    made = projection(in_features, out_features, stride=stride, dims=dims, norm=not preactivated, bias=dims == 0)
+    vars(made)[_PREACTIVATED] = preactivated
+    return made
+
+
+def takes_preactivated(shortcut: nn.Module) -> bool:
+    """Whether it was made to take what comes out of the preactivation; any other takes the block's input."""
+    return bool(vars(shortcut).get(_PREACTIVATED, False))
 
 
 def projection_parameters(in_features: int, out_features: int, dims: int, *, preactivated: bool = False) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,9 @@ import torch
 from torch import fx, nn
 
 from identikit.errors import BlockError
-from identikit.nn.shape_text import dtype_text, shape_text
+from identikit.nn.shape_text import dtype_text, kind_text, shape_text
 
-#: A tuple, list or mapping of templates, an `Argument`, or a constant.
+#: A tuple, list, mapping or dataclass of templates, an `Argument`, or a constant.
 Template = Any
 
 
@@ -61,95 +62,100 @@ def first_tensor(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """
     given = (*args, *kwargs.values())
     for value in given:
-        if _holds_tensor(value):
+        if any(isinstance(leaf, torch.Tensor | fx.Proxy) for leaf in leaves(value)):
             return value
     if not given:
         raise BlockError("Identity was called without an argument. It returns what it is given: identity(x).")
     return given[0]
 
 
-def _holds_tensor(value: Any) -> bool:
-    if isinstance(value, tuple | list):
-        return any(_holds_tensor(each) for each in value)
-    if isinstance(value, Mapping):
-        return any(_holds_tensor(each) for each in value.values())
-    return isinstance(value, torch.Tensor | fx.Proxy)
-
-
-def leaves(template: Template) -> Iterator[Any]:
-    """Every marker and constant of a template."""
-    if isinstance(template, Mapping):
-        template = tuple(template.values())
-    if isinstance(template, tuple | list):
-        for each in template:
-            yield from leaves(each)
+def leaves(value: Any) -> Iterator[Any]:
+    """Everything in a value that is no container."""
+    inside = _parts(value)
+    if inside is None:
+        yield value
     else:
-        yield template
+        for part in inside.values():
+            yield from leaves(part)
+
+
+def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """The value with `change` applied to everything that is no container; containers are made anew."""
+    inside = _parts(value)
+    if inside is None:
+        return change(value)
+    changed = {key: mapped(part, change) for key, part in inside.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*changed.values())
+    if isinstance(value, tuple | list):
+        return type(value)(list(changed.values()))
+    return changed if type(value) is dict else type(value)(**changed)
+
+
+def _parts(value: Any) -> Mapping[Any, Any] | None:
+    """What a container holds; None for anything else."""
+    if isinstance(value, Argument):
+        return None
+    if isinstance(value, tuple | list):
+        return dict(enumerate(value))
+    if isinstance(value, Mapping):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return None
 
 
 def fill(template: Template, value: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """The template with the stream's `value` and the call's arguments in their places."""
-    if isinstance(template, Argument):
-        return value if template == stream else template.of(args, kwargs)
-    if isinstance(template, tuple) and hasattr(template, "_fields"):
-        return type(template)(*(fill(each, value, args, kwargs) for each in template))
-    if isinstance(template, tuple | list):
-        return type(template)([fill(each, value, args, kwargs) for each in template])
-    if isinstance(template, Mapping):
-        filled = {key: fill(each, value, args, kwargs) for key, each in template.items()}
-        return filled if type(template) is dict else type(template)(**filled)
-    return template
+
+    def filled(part: Any) -> Any:
+        if not isinstance(part, Argument):
+            return part
+        return value if part == stream else part.of(args, kwargs)
+
+    return mapped(template, filled)
 
 
 def learn(layer: nn.Module, example: Any, source: Argument) -> Template:
     """The template of what `layer` returns, from one call of a copy; `source` says which argument is the stream."""
+    kind = type(layer).__name__
     call = (
         ((), example) if isinstance(example, Mapping) else (example if isinstance(example, tuple) else (example,), {})
     )
-    args, kwargs = copy.deepcopy(call)
+    args, kwargs = mapped(call, _detached)
     value = source.of(args, kwargs)
+    if not isinstance(value, torch.Tensor):
+        raise BlockError(f"Identity.like({kind}): the stream is {kind_text(value)}, not a tensor. Say index= or name=.")
+    given = {id(each): Argument(at) for at, each in enumerate(args)}
+    given |= {id(each): Argument(name=key) for key, each in kwargs.items()}
     with torch.no_grad():
         output = copy.deepcopy(layer).eval()(*args, **kwargs)
-    kind = type(layer).__name__
-    if not isinstance(value, torch.Tensor):
-        raise BlockError(
-            f"Identity.like({kind}): the stream is a {type(value).__name__}, not a tensor. Say index= or name=."
-        )
-    given = {id(each): Argument(at) for at, each in enumerate(args)} | {
-        id(kwargs[key]): Argument(name=key) for key in kwargs
-    }
-    continuing = [each for each in leaves(output) if _continues(each, value)]
+    continuing = [leaf for leaf in leaves(output) if _continues(leaf, value)]
     if len(continuing) != 1:
         raise BlockError(_refusal(kind, value, output, len(continuing)))
 
-    def template_of(part: Any) -> Template:
+    def marked(part: Any) -> Any:
         if part is continuing[0]:
             return stream
-        if isinstance(part, tuple) and hasattr(part, "_fields"):
-            return type(part)(*map(template_of, part))
-        if isinstance(part, tuple | list):
-            return type(part)([template_of(each) for each in part])
-        if isinstance(part, Mapping):
-            learned = {key: template_of(each) for key, each in part.items()}
-            return learned if type(part) is dict else type(part)(**learned)
         if part is None or isinstance(part, bool | int | float | str):
             return part
-        return given.get(id(part)) if isinstance(part, torch.Tensor) else _handed_on(part, given, kind)
+        if isinstance(part, torch.Tensor) or id(part) in given:
+            return given.get(id(part))
+        raise BlockError(
+            f"Identity.like({kind}): the layer makes {kind_text(part)} that no argument gives, so no identity can "
+            "return it. Say what to return: returns=(stream, ...)."
+        )
 
-    return template_of(output)
+    return mapped(output, marked)
+
+
+def _detached(value: Any) -> Any:
+    """A copy of its own; a tensor's without its graph, which could not be copied."""
+    return value.detach().clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)
 
 
 def _continues(part: Any, value: torch.Tensor) -> bool:
     return isinstance(part, torch.Tensor) and part.shape == value.shape and part.dtype == value.dtype
-
-
-def _handed_on(part: Any, given: Mapping[int, Argument], kind: str) -> Argument:
-    if id(part) in given:
-        return given[id(part)]
-    raise BlockError(
-        f"Identity.like({kind}): the layer makes a {type(part).__name__} that no argument gives, so no identity can "
-        "return it. Say what to return: returns=(stream, ...)."
-    )
 
 
 def _refusal(kind: str, value: torch.Tensor, output: Any, candidates: int) -> str:
