@@ -3,7 +3,7 @@
     python benchmarks/blocks.py [--runs 40]
 
 One process, one thread, CPU time; paired runs in random order with equal weights, medians of the ratios. The first
-call, which looks for in-place operations, is not counted. Writes benchmarks/results/blocks.json.
+calls are not counted. Writes benchmarks/results/blocks.json.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ def cases() -> dict[str, tuple[nn.Module, nn.Module, torch.Tensor]]:
     preact = residual_block(32, 32, kind="preact")
     bottleneck = residual_block(32, 64, kind="bottleneck", stride=2)
     dense = Residual(nn.Conv2d(32, 16, 3, padding=1), merge="concat", dims=2)
+    ten = nn.Sequential(*(nn.Linear(256, 256) for _ in range(10)))
     return {
+        "ten identities in a network, against none": (with_identities(ten), copy.deepcopy(ten), wide),
         "residual, 64 wide, 32 rows (the smallest)": (tiny, ByHand(tiny, plain), small),
         "residual, 256 wide, 256 rows": (mlp, ByHand(mlp, plain), wide),
         "basic": (basic, ByHand(basic, activated), image),
@@ -119,6 +121,11 @@ def cases() -> dict[str, tuple[nn.Module, nn.Module, torch.Tensor]]:
         "stochastic depth": (StochasticDepth(0.2), DropPath(), image),
         "rezero": (ReZero(), Scalar(), image),
     }
+
+
+def with_identities(network: nn.Sequential) -> nn.Module:
+    """The network with an identity behind each layer."""
+    return nn.Sequential(*(each for layer in copy.deepcopy(network) for each in (layer, Identity())))
 
 
 def step(module: nn.Module, x: torch.Tensor) -> Callable[[], None]:

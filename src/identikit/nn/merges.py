@@ -74,10 +74,8 @@ MERGES: dict[str, Callable[[Joins, torch.Tensor, torch.Tensor], torch.Tensor | N
 
 def _fits(out: object, skip: object, *, apart_from: int | None = None) -> bool:
     """Whether shapes and dtypes are equal, one dimension left out of the comparison."""
-    if isinstance(skip, fx.Proxy):  # a graph being traced by fx has no shapes to compare
-        return True
     if not isinstance(out, torch.Tensor) or not isinstance(skip, torch.Tensor):
-        return False
+        return isinstance(skip, fx.Proxy)  # a graph being traced by fx has no shapes to compare
     if out.dtype != skip.dtype and not _autocast(out, skip):
         return False
     return out.shape == skip.shape if apart_from is None else same_but(out, skip, apart_from)

@@ -16,7 +16,7 @@ from identikit.nn.mismatch import mismatch
 from identikit.nn.one_of import one_of
 from identikit.nn.shape_text import kind_text
 from identikit.nn.shortcut_choice import Asked, agreed, axis_of, beside, features_of, gate_for, shortcut_for
-from identikit.nn.shortcuts import takes_preactivated
+from identikit.nn.shortcuts import is_unheard_identity, takes_preactivated
 from identikit.nn.sizes import Sizes, Stride
 
 
@@ -95,16 +95,14 @@ class Residual(nn.Module):
         for each in (branch, self.preactivation):
             if each is not None:
                 check_leading_layer(each)
-        self._inferred: set[bool] = set()
+        self._seen: set[bool] = set()
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """The branch's output and the shortcut's, joined; `args` and `kwargs` go to the branch."""
         given: Any = x
-        if torch.compiler.is_compiling() or isinstance(given, Proxy):  # a graph is being written down: nothing runs yet
-            merged = self._joined(x, args, kwargs)
-        else:
-            merged = self._watched(x, args, kwargs)
-        return merged if self.activation is None else self.activation(merged)
+        written_down = torch.compiler.is_compiling() or isinstance(given, Proxy)  # nothing runs that could be watched
+        joined = self._joined(x, self.shortcut, args, kwargs) if written_down else self._watched(x, args, kwargs)
+        return joined if self.activation is None else self.activation(joined)
 
     def _watched(self, x: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
         """Joined, and BlockError if `x` was edited on the way. A tensor counts its edits, and those of its views."""
@@ -112,23 +110,34 @@ class Residual(nn.Module):
             raise BlockError(
                 f"Residual: called with {kind_text(x)}, not a tensor. Give the stream first: block(x, ...)."
             )
-        if x.is_inference():  # those do not count: the first call in each mode runs on a copy that does
-            if self.training in self._inferred:
-                return self._joined(x, args, kwargs)
-            x = counting(x)
+        shortcut = self._modules["shortcut"]  # self.shortcut, by the shorter way: this is measured in microseconds
+        shortcut = None if is_unheard_identity(shortcut) else shortcut
+        if x.is_inference():
+            return self._inferred(x, shortcut, args, kwargs)
         version = x._version
-        merged = self._joined(x, args, kwargs)
+        merged = self._joined(x, shortcut, args, kwargs)
         if x._version != version:
             raise BlockError(edited(self))
-        if torch.is_inference_mode_enabled():
-            self._inferred.add(self.training)
         return merged
 
-    def _joined(self, x: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
+    def _inferred(
+        self, x: torch.Tensor, shortcut: nn.Module | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> torch.Tensor:
+        """In inference mode tensors do not count their edits: the first call, in each mode, is given one that does."""
+        if self.training in self._seen:
+            return self._joined(x, shortcut, args, kwargs)
+        merged = self._watched(counting(x), args, kwargs)
+        self._seen.add(self.training)
+        return merged
+
+    def _joined(
+        self, x: torch.Tensor, shortcut: nn.Module | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> torch.Tensor:
         entering = x if self.preactivation is None else self.preactivation(x)
         # the shortcut first: a branch may edit what it is given once nobody else reads it
-        preactivated = self.preactivation is not None and takes_preactivated(self.shortcut)
-        skip = self.shortcut(entering if preactivated else x)
+        skip = x
+        if shortcut is not None:
+            skip = shortcut(entering if entering is not x and takes_preactivated(shortcut) else x)
         out = self.branch(entering, *args, **kwargs)
         merged = MERGES[self.merge](self, out, skip)
         if merged is None:

@@ -158,6 +158,18 @@ def takes_preactivated(shortcut: nn.Module) -> bool:
     return bool(vars(shortcut).get(_PREACTIVATED, False))
 
 
+def is_unheard_identity(shortcut: nn.Module | None) -> bool:
+    """Whether it is torch's identity and nobody listens: then a call of it gives its input and costs a microsecond."""
+    if type(shortcut) is not nn.Identity or "forward" in vars(shortcut):
+        return False
+    return not (
+        shortcut._forward_hooks
+        or shortcut._forward_pre_hooks
+        or shortcut._backward_hooks
+        or shortcut._backward_pre_hooks
+    )
+
+
 def projection_parameters(in_features: int, out_features: int, dims: int, *, preactivated: bool = False) -> int:
     """How many parameters `shortcut_projection` has."""
     beside = out_features if dims == 0 else 0 if preactivated else 2 * out_features
