@@ -91,10 +91,9 @@ def test_the_least_size_works_and_one_less_is_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"block_config": ()}, "block_config=() does not give each stage at least one dense layer. "
-         "Use one number a stage, such as (6, 12, 24, 16)."),
-        ({"block_config": [6, 0]}, "block_config=(6, 0) does not give each stage at least one dense layer. "
-         "Use one number a stage, such as (6, 12, 24, 16)."),
+        ({"block_config": ()}, "block_config= is empty. Use one number a stage, such as (6, 12, 24, 16)."),
+        ({"block_config": [6, 0]}, "block_config[1]=0 is no whole number from 1 on. Use block_config[1]=1 or more."),
+        ({"block_config": (1.5,)}, "block_config[0]=1.5 is no whole number from 1 on. Use block_config[0]=1 or more."),
         ({"growth_rate": 0}, "growth_rate=0 is no whole number from 1 on. Use growth_rate=1 or more."),
         ({"drop_rate": 1.0}, "drop_rate=1 is no share from 0 up to 1, such as 0.2."),
     ],
@@ -108,3 +107,6 @@ def test_a_depth_that_there_is_not() -> None:
     with pytest.raises(BlockError) as refused:
         DenseNet.of_depth(100)
     assert str(refused.value) == "DenseNet: no depth=100; there are 121, 161, 169 and 201. Use of_depth(121)."
+    with pytest.raises(BlockError) as refused:
+        DenseNet.of_depth("121")  # type: ignore[arg-type]
+    assert str(refused.value) == "DenseNet: depth='121' is no whole number from 1 on. Use depth=1 or more."

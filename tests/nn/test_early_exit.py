@@ -115,9 +115,23 @@ def test_copies_pickles_and_other_shapes() -> None:
         assert all(map(torch.equal, other(X), model(X)))
     assert model(X[:0]).output.shape == (0, 3)
     assert net().eval().to("meta")(X.to("meta")).taken.shape == (12,)
-    pictures = EarlyExit([nn.Conv2d(1, 2, 3), nn.Flatten()], {1: nn.Linear(18, 3), 0: nn.Flatten(-3)}, when=likely)
-    assert [tuple(output.shape) for output in pictures(torch.ones(2, 1, 5, 5))] == [(2, 18), (2, 3)]
+    pictures = EarlyExit([nn.Conv2d(1, 2, 3), nn.Flatten()], {1: nn.Linear(18, 18), 0: nn.Flatten(-3)}, when=likely)
+    assert [tuple(output.shape) for output in pictures(torch.ones(2, 1, 5, 5))] == [(2, 18), (2, 18)]
+    traced = torch.fx.symbolic_trace(net())
+    assert all(map(torch.equal, traced(X), net()(X)))
     assert list(model.exits) == ["1", "2", "4"]
+
+
+@pytest.mark.parametrize("head", [nn.Identity(), nn.Unflatten(0, (12, 1))])
+def test_a_head_that_hands_the_stream_on_is_not_edited_by_what_follows(head: nn.Module) -> None:
+    blocks = [nn.Linear(4, 4), nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 4))]
+    model = EarlyExit(blocks, {0: head, 1: head}, when=lambda y: torch.ones(len(y), dtype=torch.bool))
+    expected = head(blocks[0](X))
+    assert (expected < 0).any()
+    assert torch.equal(model(X)[0], expected)
+    assert torch.equal(model.eval()(X).output, expected)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(X).output, expected)
 
 
 def test_what_it_says_of_itself() -> None:
@@ -150,12 +164,34 @@ LINEAR = nn.Linear(4, 4)
             "EarlyExit: exit 1 gives [4] a sample, another [2]. Give heads with outputs of one size.",
         ),
         (
+            lambda: EarlyExit([LINEAR, LINEAR], {0: LINEAR, 1: nn.Linear(4, 5)})(X),
+            "EarlyExit: exit 1 gives [5] a sample, another [4]. Give heads with outputs of one size.",
+        ),
+        (
+            lambda: EarlyExit([LINEAR], {0: nn.LSTM(4, 4)})(X),
+            "EarlyExit: exit 0 gives a tuple, not a tensor. Wrap it in a module that picks one.",
+        ),
+        (
+            lambda: EarlyExit([LINEAR], [LINEAR]),  # type: ignore[arg-type]
+            "EarlyExit: exits= is a list. Say behind which block each is: {2: head}.",
+        ),
+        (
             lambda: EarlyExit([LINEAR, LINEAR], {0: LINEAR, 1: LINEAR}).eval()(X[:, None]),
-            "EarlyExit: an exit gave 12x1x4, and a threshold needs [N, classes]. Say when an exit is sure: when=.",
+            "EarlyExit: an exit gave 12x1x4, and a threshold needs [N, classes], at least two of them. Say when an "
+            "exit is sure: when=.",
+        ),
+        (
+            lambda: EarlyExit([LINEAR, LINEAR], {0: nn.Linear(4, 1), 1: nn.Linear(4, 1)}).eval()(X),
+            "EarlyExit: an exit gave 12x1, and a threshold needs [N, classes], at least two of them. Say when an exit "
+            "is sure: when=.",
+        ),
+        (
+            lambda: EarlyExit([LINEAR, LINEAR], {0: LINEAR, 1: LINEAR}, when=lambda y: True).eval()(X),  # type: ignore[arg-type,return-value]
+            "EarlyExit: when= gave True for 12 samples. Give a tensor of one boolean a sample.",
         ),
         (
             lambda: EarlyExit([LINEAR, LINEAR], {0: LINEAR, 1: LINEAR}, when=lambda y: y > 0).eval()(X),
-            "EarlyExit: when= gave bool of shape [12, 4] for 12 samples. Give one boolean a sample.",
+            "EarlyExit: when= gave bool of shape [12, 4] for 12 samples. Give a tensor of one boolean a sample.",
         ),
     ],
 )

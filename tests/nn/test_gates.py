@@ -65,6 +65,7 @@ def test_what_passes_keeps_its_dtype(make: Callable[[], nn.Module], dtype: torch
     x = X.to(dtype)
     assert make()(x).dtype == make().to(dtype)(x).dtype == dtype
     assert SkipInit()(torch.tensor(3.0)).shape == ()
+    assert make()(X.to(torch.complex64)).dtype == torch.complex64
 
 
 def test_a_small_scale_is_not_rounded_to_half_precision_first() -> None:
@@ -116,6 +117,21 @@ def test_what_they_say_of_themselves() -> None:
             lambda: LayerScale(8)(torch.ones(4, 1)),  # would broadcast
             "LayerScale: made for 8 features in dimension -1, called with 4x1. Use LayerScale(1).",
         ),
+        (
+            lambda: LayerScale(8)(torch.ones(8, 4, 4)),  # no batch, or eight samples
+            "LayerScale: made for 8 features in dimension -1, called with 8x4x4. Bring the features there, or say with "
+            "dims= how many spatial dimensions stand behind them.",
+        ),
+        (
+            lambda: LayerScale(8)(torch.ones(2, 8, 1, 2, 3, 4)),  # dims=4 is refused
+            "LayerScale: made for 8 features in dimension -1, called with 2x8x1x2x3x4. Bring the features there, or "
+            "say with dims= how many spatial dimensions stand behind them.",
+        ),
+        (
+            lambda: LayerScale(8)(torch.ones(4, 8).long()),
+            "LayerScale: called with int64, which no learned factor fits. Use x.float().",
+        ),
+        (lambda: ReZero()(X > 0), "ReZero: called with bool, which no learned factor fits. Use x.float()."),
         (
             lambda: LayerScale(8, dims=2)(torch.ones(4, 6, 5, 5)),
             "LayerScale: made for 8 features in dimension -3, called with 4x6x5x5. Use LayerScale(6, dims=2).",

@@ -7,7 +7,9 @@ import io
 import pickle
 import re
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -71,7 +73,7 @@ def test_traced_and_built_without_memory(make: Callable[[], ImageNetwork]) -> No
         assert make()(images()).shape == net(x).shape
     assert net.double()(x.double()).dtype == torch.float64
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert net.float()(x).dtype == torch.bfloat16
+        assert net.float()(x).dtype == net(x.bfloat16()).dtype == torch.bfloat16
 
 
 @each_network
@@ -130,8 +132,14 @@ def test_a_scan() -> None:
             torch.zeros(2, 3, 32, 32, dtype=torch.uint8),
             "the images hold torch.uint8, not floating numbers. Use images.float() / 255, normalised as in training.",
         ),
+        (
+            torch.zeros(2, 3, 32, 32, dtype=torch.float64),
+            "the images hold torch.float64, the weights torch.float32. Use images.to(torch.float32).",
+        ),
+        (np.zeros((2, 3, 32, 32)), "called with a ndarray, not a tensor. Use torch.as_tensor(images)."),
+        ([torch.zeros(3, 32, 32)], "called with a list, not a tensor. Use torch.as_tensor(images)."),
     ],
 )
-def test_what_is_no_batch_of_images(x: torch.Tensor, text: str) -> None:
+def test_what_is_no_batch_of_images(x: Any, text: str) -> None:
     with pytest.raises(BlockError, match=f"^{re.escape('CifarResNet: ' + text)}$"):
         CifarResNet(8, width=4)(x)

@@ -72,8 +72,48 @@ def test_a_sequential_keeps_its_keys() -> None:
     assert set(net.state_dict()) == {"layers." + key for key in chain.state_dict()}
 
 
+class Doubles(nn.Module):
+    """A layer that changes the dtype and nothing else."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.double()
+
+
+class Sneaky(nn.Module):
+    """An edit that no attribute tells of."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x += 1
+        return x
+
+
+def test_a_first_layer_in_place_is_refused_where_it_would_reach_the_raw_input() -> None:
+    for first in (nn.ReLU(inplace=True), nn.Sequential(nn.Identity(), nn.ReLU(inplace=True))):
+        with pytest.raises(BlockError) as raised:
+            InputSkip([first, nn.Linear(4, 4), nn.Linear(4, 4)])
+        assert str(raised.value) == (
+            "InputSkip: the first layer, ReLU(inplace=True), edits the raw input before it is joined. Use "
+            "ReLU(inplace=False)."
+        )
+    joined = InputSkip([nn.ReLU(inplace=True), nn.Linear(4, 4)], at=[0, 1])  # it edits the sum, which is nobody else's
+    assert torch.equal(joined(X), joined.layers[1]((2 * X).relu() + X))
+
+
+@pytest.mark.parametrize("join", ["add", "concat"])
+def test_no_dtype_but_autocast_s_is_mixed(join: str) -> None:
+    width = 8 if join == "concat" else 4
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert InputSkip([nn.Linear(4, 4), nn.Linear(width, 2)], join=join)(X).shape == (3, 2)
+    with pytest.raises(BlockError) as raised:
+        InputSkip([Doubles(), nn.Linear(width, 2).double()], at=[1], join=join)(X)
+    assert str(raised.value) == (
+        "InputSkip: in front of layer 1 the features are float64 and the raw input float32; they cannot be joined by "
+        f'"{join}". Give a module that makes them fit: project={{1: ...}}.'
+    )
+
+
 def test_an_input_edited_in_place_is_said() -> None:
-    net = InputSkip([nn.ReLU(inplace=True), nn.Linear(4, 4), nn.Linear(4, 4)])
+    net = InputSkip([Sneaky(), nn.Linear(4, 4), nn.Linear(4, 4)], at=[2])
     with pytest.raises(BlockError) as raised:
         net(X.clone())
     assert str(raised.value) == (
@@ -134,6 +174,18 @@ LINEAR = nn.Linear(4, 4)
         ),
         (lambda: InputSkip([LINEAR, nn.ReLU()]), "InputSkip: no layer to join the raw input to. Say which: at=[...]."),
         (lambda: InputSkip([LINEAR], at=[1]), "InputSkip: at= names layer 1, but the layers are 0 to 0."),
+        (
+            lambda: InputSkip([LINEAR, LINEAR], at=1),  # type: ignore[arg-type]
+            "InputSkip: at= is an int. Give a list: at=[...].",
+        ),
+        (
+            lambda: InputSkip(LINEAR),  # type: ignore[arg-type]
+            "InputSkip: layers= is a Linear. Give a list: layers=[...].",
+        ),
+        (
+            lambda: InputSkip([LINEAR, LINEAR])([X]),  # type: ignore[arg-type]
+            "InputSkip: called with a list. Give one tensor.",
+        ),
         (
             lambda: InputSkip([LINEAR, LINEAR], project={0: LINEAR}),
             "InputSkip: project= is for layer 0, which gets no raw input. Add it to at=.",

@@ -38,7 +38,7 @@ def test_a_module_without_a_row_is_refused() -> None:
     )
 
 
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
 def test_what_is_written_can_be_read(prefix: str) -> None:
     one, other = small(), small()
     theirs = {prefix + key: value for key, value in one.reference_state_dict().items()}
@@ -90,11 +90,42 @@ REFUSED: list[tuple[Callable[[State], Any], str]] = [
     ),
     (
         lambda state: {**state, "linear.weight": 3},
-        '"linear.weight" is a int, not a tensor. Give the plain state dict.',
+        '"linear.weight" is an int, not a tensor. Give the plain state dict.',
     ),
     (
         lambda state: {"state_dict": state, "best_prec1": 91.7},
         f'unknown key "state_dict" in a state dict of {SOURCE}. Pass state_dict["state_dict"].',
+    ),
+    (
+        lambda state: {"epoch": 3, "optimizer": {"state": {}, "param_groups": []}, "state_dict": state},
+        f'unknown key "epoch" in a state dict of {SOURCE}. Pass state_dict["state_dict"].',
+    ),
+    (
+        lambda state: {"module.conv1.weight": state.pop("conv1.weight"), **state},  # a prefix of some keys is none
+        f'unknown key "module.conv1.weight" in a state dict of {SOURCE}. Did you mean "conv1.weight"? {BUILD}',
+    ),
+    (lambda state: {**state, 3: torch.ones(1)}, f'unknown key "3" in a state dict of {SOURCE}. {BUILD}'),
+    (lambda state: None, "a NoneType is no state dict. Use torch.load(path) for a file."),
+    (lambda state: "weights.pt", "a str is no state dict. Use torch.load(path) for a file."),
+    (
+        lambda state: {**state, "linear.bias": state["linear.bias"].long()},
+        '"linear.bias" holds int64, in this network float32. Give the weights as they were trained.',
+    ),
+    (
+        lambda state: {**state, "linear.bias": state["linear.bias"].to(torch.complex64)},
+        '"linear.bias" holds complex64, in this network float32. Give the weights as they were trained.',
+    ),
+    (
+        lambda state: {**state, "bn1.num_batches_tracked": torch.tensor(True)},
+        '"bn1.num_batches_tracked" holds bool, in this network int64. Give the weights as they were trained.',
+    ),
+    (
+        lambda state: {**state, "linear.weight": state["linear.weight"].to_sparse()},
+        '"linear.weight" is sparse. Use .to_dense().',
+    ),
+    (
+        lambda state: {**state, "linear.bias": state["linear.bias"].to("meta")},
+        '"linear.bias" is on the meta device and holds no values. Load the file to another device.',
     ),
     (
         lambda state: small().state_dict(),
@@ -118,6 +149,14 @@ def test_the_tables_in_the_docs_are_those_in_the_code(network: type[ImageNetwork
     section = DOCS.read_text(encoding="utf-8").split(f"### {network.__name__} and {network.reference.source}\n")[1]
     rows = [re.findall(r"`([^`]+)`", line) for line in section.split("\n#")[0].splitlines() if line.startswith("| `")]
     assert [tuple(row) for row in rows] == list(network.reference.names)
+
+
+def test_a_network_on_the_meta_device_has_no_place_for_values() -> None:
+    with pytest.raises(BlockError) as refused:
+        small().to("meta").load_reference(small().reference_state_dict())
+    assert str(refused.value) == (
+        'CifarResNet: "conv1.weight" finds this network on the meta device. Use .to_empty(device="cpu") first.'
+    )
 
 
 def test_one_weight_under_two_names() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import distributed, multiprocessing, nn
@@ -22,6 +23,13 @@ X = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
 def stack(drop: Any = 0.5, depth: int = 4) -> LayerDrop:
     torch.manual_seed(0)
     return LayerDrop([Residual(nn.Linear(4, 4)) for _ in range(depth)], drop)
+
+
+class Doubles(nn.Module):
+    """A layer that changes the dtype and nothing else."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.double()
 
 
 def runs(net: LayerDrop) -> list[int]:
@@ -144,6 +152,31 @@ def _gradients(ran: list[int], x: torch.Tensor) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("drop", [0.0, 1.0])
+def test_the_draw_does_not_decide_the_dtype(drop: float, training: bool) -> None:
+    net = LayerDrop([nn.Linear(4, 4)], drop).train(training)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert net.layers[0](X).dtype == torch.bfloat16
+        assert net(X).dtype == torch.float32
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # of torch.func.jvp's own
+def test_forward_differentiation_and_gradients_of_each_sample() -> None:
+    net = LayerDrop([nn.Linear(4, 4), nn.Linear(4, 4)], 1.0)
+    output, tangent = torch.func.jvp(net, (X,), (2 * X,))
+    assert torch.equal(output, X)
+    assert torch.equal(tangent, 2 * X)
+
+    def loss(parameters: dict[str, torch.Tensor], sample: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(net, parameters, sample).sum()
+
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0), randomness="same")
+    for name, gradient in each(dict(net.named_parameters()), X).items():
+        assert gradient.shape == (5, *net.get_parameter(name).shape)
+        assert gradient.count_nonzero() == 0
+
+
+@pytest.mark.parametrize("training", [True, False])
 def test_compilers_and_tracers_select_what_is_drawn(training: bool) -> None:
     net = stack().train(training)
     everything = _subsets(net) if training else [nn.Sequential(*net.layers)(X)]
@@ -181,7 +214,8 @@ def test_copies_and_pickles_keep_it() -> None:
 
 
 def test_what_it_says_of_itself() -> None:
-    assert repr(LayerDrop([nn.ReLU()], 0.1)).splitlines()[1] == "  drop=0.1"
+    for drop in (0.1, np.float32(0.1)):
+        assert repr(LayerDrop([nn.ReLU()], drop)).splitlines()[1] == "  drop=0.1"  # type: ignore[arg-type]
     assert repr(stack(linear_schedule(4, 0.3))).splitlines()[1] == "  drop=0..0.3"
     assert torch.equal(LayerDrop([], 0.5)(X), X)
 
@@ -194,18 +228,27 @@ def test_what_it_says_of_itself() -> None:
             "LayerDrop: 3 probabilities for 2 layers. Give one for all, or one each: linear_schedule(2, 0.3).",
         ),
         (
+            lambda: LayerDrop([nn.ReLU()], torch.tensor(0.1)),  # type: ignore[arg-type]
+            "LayerDrop: tensor(0.1000) is no probability. Give the share that is dropped, 0 to 1; 10 % is 0.1.",
+        ),
+        (
+            lambda: LayerDrop([Doubles()], 0.0)(X),
+            "LayerDrop: layer 0 (Doubles) makes float64 out of float32, so it cannot be left out. Keep it outside the "
+            "stack, or give layers that return one tensor of their input's shape and dtype.",
+        ),
+        (
             lambda: LayerDrop([nn.ReLU()], 1.5),
             "LayerDrop: 1.5 is no probability. Give the share that is dropped, 0 to 1; 10 % is 0.1.",
         ),
         (
             lambda: LayerDrop([nn.ReLU(), nn.Linear(4, 6)], 0.0)(X),
             "LayerDrop: layer 1 (Linear) makes 5x6 out of 5x4, so it cannot be left out. Keep it outside the stack, or "
-            "give layers that return one tensor of their input's shape.",
+            "give layers that return one tensor of their input's shape and dtype.",
         ),
         (
             lambda: LayerDrop([nn.LSTM(4, 4)], 0.0)(X),
             "LayerDrop: layer 0 (LSTM) makes a tuple out of 5x4, so it cannot be left out. Keep it outside the stack, "
-            "or give layers that return one tensor of their input's shape.",
+            "or give layers that return one tensor of their input's shape and dtype.",
         ),
     ],
 )

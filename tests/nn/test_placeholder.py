@@ -119,6 +119,10 @@ def test_what_it_says_of_itself() -> None:
             "maybe: BatchNorm1d(4, momentun=0.05) cannot be made: got an unexpected keyword argument 'momentun'.",
         ),
         (
+            lambda: maybe(getattr, when=False),
+            "maybe: getattr() cannot be made: no signature found for builtin <built-in function getattr>.",
+        ),
+        (
             lambda: maybe(nn.Linear, 4, when=True),
             "maybe: Linear(4) cannot be made: missing a required argument: 'out_features'.",
         ),

@@ -89,6 +89,7 @@ def test_the_options_of_the_paper(shortcut: str, projections: int) -> None:
     ("depth", "options", "text"),
     [
         (20, {}, "ResNet: no depth=20; there are 18, 34, 50, 101 and 152. Use depth=18."),
+        ("18", {}, "ResNet: depth='18' is no whole number from 1 on. Use depth=1 or more."),
         (18, {"groups": 32}, "ResNet: groups=32 and width_per_group=64 are for bottlenecks, and depth=18 "
          "has basic blocks. Use depth=50, 101 or 152."),
         (50, {"classes": -1}, "ResNet: classes=-1 is no whole number from 1 on. Use classes=1 or more."),
@@ -96,7 +97,7 @@ def test_the_options_of_the_paper(shortcut: str, projections: int) -> None:
          "ResNet: width_per_group=0 is no whole number from 1 on. Use width_per_group=1 or more."),
     ],
 )  # fmt: skip
-def test_sizes_that_cannot_be(depth: int, options: dict[str, Any], text: str) -> None:
+def test_sizes_that_cannot_be(depth: Any, options: dict[str, Any], text: str) -> None:
     with pytest.raises(BlockError, match=f"^{re.escape(text)}$"):
         ResNet(depth, **options)
 

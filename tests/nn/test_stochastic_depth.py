@@ -135,6 +135,18 @@ def test_what_it_says_of_itself() -> None:
             lambda: StochasticDepth(0.1)(torch.tensor(1.0)),
             "StochasticDepth: called with a single number, which has no samples. Give [N, ...].",
         ),
+        (
+            lambda: StochasticDepth(0.1)(torch.ones(2, 3).long()),
+            "StochasticDepth: called with int64, not floating numbers. Use x.float().",
+        ),
+        (
+            lambda: StochasticDepth(0.1, scale="eval").eval()(torch.ones(2, 3, dtype=torch.complex64)),
+            "StochasticDepth: called with complex64, not floating numbers. Use x.float().",
+        ),
+        (
+            lambda: StochasticDepth("0.1"),  # type: ignore[arg-type]
+            "StochasticDepth: '0.1' is no probability. Give the share that is dropped, 0 to 1; 10 % is 0.1.",
+        ),
         (lambda: linear_schedule(0, 0.1), "linear_schedule: depth=0. Give the number of blocks, at least 1."),
         (
             lambda: linear_schedule(3, 1.5),

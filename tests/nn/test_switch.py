@@ -121,6 +121,38 @@ def test_a_compiled_switch_follows_its_call() -> None:
         torch.testing.assert_close(compiled(X, on=on), switch(X, on=on), atol=1e-6, rtol=0)
 
 
+class Root(nn.Module):
+    """A layer whose gradient is not finite where a sample should not have reached it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * self.weight).sqrt()
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_compiled_mask_gives_the_gradients_of_the_plain_call(swapped: bool) -> None:
+    found = []
+    for compiled in (False, True):
+        switch = Switch(nn.Tanh(), off=Root()) if swapped else Switch(Root())
+        x = torch.tensor([[0.0], [4.0], [-1.0], [9.0]], requires_grad=True)
+        on = torch.tensor([False, True, False, True])
+        call = torch.compile(switch, fullgraph=True, backend="aot_eager") if compiled else switch
+        output = call(x, on=on ^ swapped)
+        output.sum().backward()
+        found.append((output, x.grad, *(parameter.grad for parameter in switch.parameters())))
+    assert all(tensor.isfinite().all() for tensor in found[0])
+    for plain, other in zip(*found, strict=True):
+        torch.testing.assert_close(other, plain)
+
+
+def test_a_compiled_mask_takes_no_samples_at_all() -> None:
+    compiled = torch.compile(Switch(nn.Linear(4, 4)), fullgraph=True, backend="aot_eager")
+    assert compiled(X[:0], on=ON[:0]).shape == (0, 4)
+
+
 def test_an_exported_mask_holds_for_any_batch() -> None:
     switch = Switch(nn.Linear(4, 4))
     batch = torch.export.Dim("batch", min=2)
@@ -168,6 +200,14 @@ def switched(layer: nn.Module, *args: Any, **kwargs: Any) -> Callable[[], object
         (
             switched(nn.ReLU(), X, on=1),
             "Switch: on= is 1, not True, False or a boolean tensor with one value a sample.",
+        ),
+        (
+            lambda: Switch(nn.ReLU(), enabled="no"),  # type: ignore[arg-type]
+            "Switch: enabled= is 'no', not True or False. A mask goes to a call: on=.",
+        ),
+        (
+            lambda: setattr(switch := Switch(nn.ReLU()), "enabled", None) or switch(X),  # type: ignore[func-returns-value]
+            "Switch: enabled= is None, not True or False. A mask goes to a call: on=.",
         ),
         (
             switched(nn.ReLU(), X, on=torch.rand(6)),

@@ -157,6 +157,37 @@ def test_sizes_that_cannot_be(options: dict[str, Any], text: str) -> None:
     assert str(caught.value) == text
 
 
+X, CODES = inputs(2)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        ((X, CODES[:1]), "2 rows of numbers and 1 of codes. Give both for each row."),  # would be added to every row
+        ((X[0], CODES), "the numbers are 3. Give a tensor [rows, columns]."),
+        ((X[None], CODES), "the numbers are 1x2x3. Give a tensor [rows, columns]."),
+        ((torch.tensor(1.0), CODES), "the numbers are a single number. Give a tensor [rows, columns]."),
+        ((X.tolist(), CODES), "the numbers are a list. Give a tensor [rows, columns]."),
+        ((None, CODES), "the numbers are a NoneType. Give a tensor [rows, columns]."),
+        ((X, CODES[0]), "the codes are 2. Give a tensor [rows, columns]."),
+        ((X, CODES.float()), "the codes hold torch.float32, not whole numbers. Use codes.long()."),
+        ((X, CODES.bool()), "the codes hold torch.bool, not whole numbers. Use codes.long()."),
+        (
+            (X.long(), CODES),
+            "the numbers hold torch.int64, the weights torch.float32. Use numbers.to(torch.float32).",
+        ),
+        (
+            (X.double(), CODES),
+            "the numbers hold torch.float64, the weights torch.float32. Use numbers.to(torch.float32).",
+        ),
+    ],
+)
+def test_inputs_that_are_no_tables(call: tuple[Any, Any], text: str) -> None:
+    with pytest.raises(BlockError) as caught:
+        small()(*call)
+    assert str(caught.value) == f"TabularResNet: {text}"
+
+
 @pytest.mark.parametrize("call", [(torch.zeros(2, 4), torch.ones(2, 2).long()), (torch.zeros(2, 3), None)])
 def test_inputs_of_another_width(call: tuple[torch.Tensor, torch.Tensor | None]) -> None:
     given = 0 if call[1] is None else 2

@@ -6,13 +6,17 @@ import copy
 import gc
 import pickle
 import weakref
+from collections import namedtuple
+from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import nn
+from transformers.utils import ModelOutput
 
 from identikit.errors import AbsentError
 from identikit.nn import Identity, Tap
+from identikit.nn.template import leaves
 
 X = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
 
@@ -59,8 +63,9 @@ def test_watching_collects_what_passes_within_the_block_and_no_more() -> None:
             model(X)
         model(-X)
     model(X)
-    assert [len(seen), len(inner)] == [2, 1]
-    assert torch.equal(seen[1], model[0](-X))
+    assert [len(seen), len(inner)] == [3, 1]
+    assert torch.equal(seen[1], inner[0])
+    assert torch.equal(seen[2], model[0](-X))
     with pytest.raises(ZeroDivisionError), tap.watching() as seen:
         raise ZeroDivisionError
     model(X)
@@ -77,10 +82,33 @@ def test_a_second_output_can_take_part_in_the_loss() -> None:
     assert model[3].weight.grad is None
 
 
-def test_what_is_no_tensor_passes_and_is_kept_as_it_is() -> None:
-    tap, pair = Tap(keep=True), (X, X)
-    assert tap(pair) is pair
-    assert tap.value is pair
+@dataclass
+class Output:
+    hidden: torch.Tensor
+    layer: int
+
+
+Pair = namedtuple("Pair", "first second")
+
+
+def test_what_holds_tensors_passes_as_it_is_and_is_kept_as_copies() -> None:
+    x = torch.ones(2, requires_grad=True) * 2
+    for value in ((x, 1), [x, 1], {"a": x, "b": 1}, Pair(x, 1), Output(x, 1), ModelOutput(a=x, b=1), ((x, 1), None)):
+        for detach in (True, False):
+            tap = Tap(keep=True, detach=detach)
+            assert tap(value) is value
+            assert type(tap.value) is type(value)
+            *_, number = parts = [part for part in leaves(tap.value) if part is not None]
+            assert number == 1
+            assert parts[0] is not x
+            assert torch.equal(parts[0], x)
+            assert parts[0].requires_grad is not detach
+
+
+def test_what_holds_no_tensor_passes_and_is_kept() -> None:
+    tap, cache = Tap(keep=True), object()
+    assert tap(cache) is cache
+    assert tap.value is cache
 
 
 @pytest.mark.parametrize("detach", [True, False])

@@ -28,6 +28,8 @@ def attach(x: torch.Tensor, layer: nn.Module) -> torch.Tensor:
 class _Attached(torch.autograd.Function):
     """Copies its first input; the others get zeros in the backward pass."""
 
+    generate_vmap_rule = True  # for the gradients of each sample: torch.func.vmap(grad(...))
+
     @staticmethod
     def forward(x: torch.Tensor, *parameters: torch.Tensor) -> torch.Tensor:
         return x.clone()
@@ -39,3 +41,7 @@ class _Attached(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return (gradient, *(torch.zeros_like(parameter) for parameter in ctx.saved_tensors))
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: torch.Tensor, *parameters: torch.Tensor) -> torch.Tensor:
+        return tangent.clone()

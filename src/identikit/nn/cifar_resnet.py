@@ -7,7 +7,8 @@ from collections import OrderedDict
 from torch import nn
 
 from identikit.errors import BlockError
-from identikit.nn.image_network import ImageNetwork, check_counts, pooled_head, stages
+from identikit.nn.counts import check_counts
+from identikit.nn.image_network import ImageNetwork, pooled_head, stages
 from identikit.nn.keys import KeyMap
 from identikit.nn.residual_block import residual_block
 

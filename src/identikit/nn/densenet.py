@@ -9,7 +9,8 @@ from typing import Any, Self
 from torch import nn
 
 from identikit.errors import BlockError
-from identikit.nn.image_network import ImageNetwork, check_counts, imagenet_stem, pooled_head
+from identikit.nn.counts import check_counts
+from identikit.nn.image_network import ImageNetwork, imagenet_stem, pooled_head
 from identikit.nn.keys import KeyMap
 from identikit.nn.residual import Residual
 
@@ -101,6 +102,7 @@ class DenseNet(ImageNetwork):
         Raises:
             BlockError: for another depth.
         """
+        check_counts("DenseNet", depth=depth)
         if depth not in DEPTHS:
             nearest = min(DEPTHS, key=lambda known: abs(known - depth))
             raise BlockError(f"DenseNet: no depth={depth}; there are 121, 161, 169 and 201. Use of_depth({nearest}).")
@@ -144,10 +146,8 @@ def _transition(into: int, out: int) -> nn.Sequential:
 
 
 def _check(block_config: Sequence[int], drop_rate: float) -> None:
-    if not block_config or min(block_config) < 1:
-        raise BlockError(
-            f"DenseNet: block_config={tuple(block_config)} does not give each stage at least one dense layer. "
-            "Use one number a stage, such as (6, 12, 24, 16)."
-        )
+    if not block_config:
+        raise BlockError("DenseNet: block_config= is empty. Use one number a stage, such as (6, 12, 24, 16).")
+    check_counts("DenseNet", **{f"block_config[{at}]": count for at, count in enumerate(block_config)})
     if not 0 <= drop_rate < 1:
         raise BlockError(f"DenseNet: drop_rate={drop_rate:g} is no share from 0 up to 1, such as 0.2.")

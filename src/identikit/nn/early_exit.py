@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from identikit.errors import BlockError
 from identikit.nn.captured import is_captured
 from identikit.nn.one_of import one_of
-from identikit.nn.shape_text import shape_text
+from identikit.nn.shape_text import dtype_text, kind_text, shape_text
 
 PER = ("sample", "batch")
 When = Callable[[torch.Tensor], torch.Tensor]
@@ -29,7 +29,8 @@ class EarlyExit(nn.Module):
 
     While training, a call returns the outputs of all exits, a list, first exit first: the loss is their weighted sum.
     In evaluation it returns `Exited(output, taken)`, and the blocks after the last exit that was needed do not run.
-    `all_exits(x)` gives the list in either mode, to choose a threshold with.
+    `all_exits(x)` gives the list in either mode, to choose a threshold with. Outputs are copies: a head that hands the
+    stream on, or a view of it, is not edited by a block behind it that works in place.
 
     Under torch.compile, torch.export and tracing, where no value can end the call, every block runs and the outputs are
     selected: the same result, with no arithmetic saved.
@@ -45,11 +46,11 @@ class EarlyExit(nn.Module):
             the first exit that is sure of every one.
 
     Shape:
-        [N, ...] in; exits give one shape, [N, classes] unless `when` is given.
+        [N, ...] in; exits give one shape, [N, classes] with two classes or more unless `when` is given.
 
     Raises:
         BlockError: if exits name no block or leave the last one out, the outputs of two exits differ in shape, or
-            `when` gives something other than one boolean a sample.
+            `when` gives something other than a tensor of one boolean a sample.
 
     Source: Teerapittayanon et al. 2016 (BranchyNet), arXiv 1709.01686.
 
@@ -69,6 +70,8 @@ class EarlyExit(nn.Module):
         per: str = "sample",
     ) -> None:
         super().__init__()
+        if not isinstance(exits, Mapping):
+            raise BlockError(f"EarlyExit: exits= is {kind_text(exits)}. Say behind which block each is: {{2: head}}.")
         self.blocks = nn.ModuleList(blocks)
         self.exits = nn.ModuleDict({str(number): exits[number] for number in sorted(exits)})
         one_of("EarlyExit", "per", per, PER)
@@ -97,11 +100,11 @@ class EarlyExit(nn.Module):
 
     def all_exits(self, x: torch.Tensor) -> list[torch.Tensor]:
         """The output of every exit for every sample, first exit first."""
-        outputs = []
+        outputs: list[torch.Tensor] = []
         for number, block in enumerate(self.blocks):
             x = block(x)
             if str(number) in self.exits:
-                outputs.append(self.exits[str(number)](x))
+                outputs.append(_answer(self.exits[str(number)], x, outputs).clone())
         return outputs
 
     def _shortened(self, x: torch.Tensor) -> Exited:
@@ -112,8 +115,7 @@ class EarlyExit(nn.Module):
             x = block(x)
             if str(number) not in self.exits:
                 continue
-            y = self.exits[str(number)](x)
-            _check_same(len(taken), y, (outputs or [y])[0])
+            y = _answer(self.exits[str(number)], x, outputs)
             stay = torch.zeros_like(going, dtype=torch.bool) if self._is_last(number) else ~self._may_leave(y)
             order.append(going[~stay])
             outputs.append(y[~stay])
@@ -132,7 +134,6 @@ class EarlyExit(nn.Module):
         *early, output = self.all_exits(x)
         taken = output.new_full((output.shape[0],), len(early), dtype=torch.int64)
         for position, y in reversed(list(enumerate(early))):
-            _check_same(position, y, output)
             leaving = self._may_leave(y)
             output = torch.where(leaving.reshape(-1, *(1,) * (y.ndim - 1)), y, output)
             taken = torch.where(leaving, position, taken)
@@ -140,21 +141,7 @@ class EarlyExit(nn.Module):
 
     def _may_leave(self, y: torch.Tensor) -> torch.Tensor:
         """One boolean a sample."""
-        if self.when is not None:
-            sure = self.when(y)
-            if sure.dtype != torch.bool or sure.shape != y.shape[:1]:
-                kind = str(sure.dtype).removeprefix("torch.")
-                raise BlockError(
-                    f"EarlyExit: when= gave {kind} of shape {list(sure.shape)} for {y.shape[0]} samples. "
-                    "Give one boolean a sample."
-                )
-        else:
-            if y.ndim != 2:
-                raise BlockError(
-                    f"EarlyExit: an exit gave {shape_text(y)}, and a threshold needs [N, classes]. "
-                    "Say when an exit is sure: when=."
-                )
-            sure = y.float().softmax(1).amax(1) > self.threshold
+        sure = _sure(y, self.threshold) if self.when is None else _told(self.when, y)
         return sure if self.per == "sample" else sure.all().expand_as(sure)
 
     def extra_repr(self) -> str:
@@ -163,9 +150,40 @@ class EarlyExit(nn.Module):
         return f'after blocks {", ".join(self.exits)}, {rule}, per="{self.per}"'
 
 
-def _check_same(position: int, y: torch.Tensor, first: torch.Tensor) -> None:
-    if y.shape[1:] != first.shape[1:]:
+def _answer(head: nn.Module, x: torch.Tensor, before: list[torch.Tensor]) -> torch.Tensor:
+    """What a head gives, which must be a tensor like those of the exits before."""
+    y: Any = head(x)
+    if isinstance(y, fx.Proxy):  # a graph being traced by fx has no shapes to compare
+        return y  # type: ignore[return-value]
+    if not isinstance(y, torch.Tensor):
         raise BlockError(
-            f"EarlyExit: exit {position} gives {list(y.shape[1:])} a sample, another {list(first.shape[1:])}. "
+            f"EarlyExit: exit {len(before)} gives {kind_text(y)}, not a tensor. Wrap it in a module that picks one."
+        )
+    if before and y.shape[1:] != before[0].shape[1:]:
+        raise BlockError(
+            f"EarlyExit: exit {len(before)} gives {list(y.shape[1:])} a sample, another {list(before[0].shape[1:])}. "
             "Give heads with outputs of one size."
         )
+    return y
+
+
+def _sure(y: torch.Tensor, threshold: float) -> torch.Tensor:
+    """Where the likeliest class is above the threshold. Of one class alone, every sample would be sure."""
+    if y.ndim != 2 or y.shape[1] < 2:
+        raise BlockError(
+            f"EarlyExit: an exit gave {shape_text(y)}, and a threshold needs [N, classes], at least two of them. "
+            "Say when an exit is sure: when=."
+        )
+    return y.float().softmax(1).amax(1) > threshold
+
+
+def _told(when: When, y: torch.Tensor) -> torch.Tensor:
+    """What the user's rule says, which must be one boolean a sample."""
+    sure: Any = when(y)
+    if not isinstance(sure, torch.Tensor):
+        found = repr(sure)
+    elif sure.dtype != torch.bool or sure.shape != y.shape[:1]:
+        found = f"{dtype_text(sure)} of shape {list(sure.shape)}"
+    else:
+        return sure
+    raise BlockError(f"EarlyExit: when= gave {found} for {y.shape[0]} samples. Give a tensor of one boolean a sample.")

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from identikit.errors import BlockError
-from identikit.nn.shape_text import shape_text
+from identikit.nn.shape_text import dtype_text, shape_text
 from identikit.nn.sizes import check_dims
 
 
@@ -27,7 +27,7 @@ class SkipInit(nn.Module):
         without a dimension.
 
     Raises:
-        BlockError: if `init` is not a finite number.
+        BlockError: if `init` is not a finite number, or the input holds whole numbers or bools.
 
     Source: De and Smith 2020, arXiv 2002.10444.
 
@@ -50,6 +50,7 @@ class SkipInit(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`alpha * x`."""
+        _check_dtype(type(self).__name__, x)
         return x * self.alpha.reshape(())  # a factor without a dimension changes neither the shape nor the dtype of x
 
     def extra_repr(self) -> str:
@@ -96,7 +97,8 @@ class LayerScale(nn.Module):
         [..., features, *spatial] in, the same out; the dtype stays.
 
     Raises:
-        BlockError: if an argument makes no sense, or the input has other than `features` in dimension -1 - dims.
+        BlockError: if an argument makes no sense, the input has other than `features` in dimension -1 - dims, or it
+            holds whole numbers or bools.
 
     Source: Touvron et al. 2021, arXiv 2103.17239.
 
@@ -131,6 +133,7 @@ class LayerScale(nn.Module):
         """`gamma * x`, feature by feature."""
         if isinstance(x, torch.Tensor):  # torch.fx traces with proxies, which have no sizes
             self._check(x)
+        _check_dtype("LayerScale", x)
         # Multiplied in the wider dtype: 1e-6 in float16 would be half gone.
         return (x * self.gamma.reshape(-1, *(1,) * self.dims)).to(x.dtype)
 
@@ -142,17 +145,26 @@ class LayerScale(nn.Module):
         made = (
             f"LayerScale: made for {self.features} features in dimension {-1 - self.dims}, called with {shape_text(x)}."
         )
-        if self.features in x.shape[1:]:
-            dims = x.ndim - 1 - tuple(x.shape).index(self.features, 1)
-            return f"{made} Dimension {-1 - dims} has {self.features}: use LayerScale({self.features}, dims={dims})."
+        for dims in range(min(x.ndim - 1, 4)):  # the first dimension may well hold the samples
+            if x.shape[-1 - dims] == self.features:
+                there = f"Dimension {-1 - dims} has {self.features}"
+                return f"{made} {there}: use LayerScale({self.features}, dims={dims})."
         if x.ndim <= self.dims:
             return f"{made} Give an input with more than {self.dims} dimensions, or a smaller dims=."
+        if self.features in x.shape:
+            return f"{made} Bring the features there, or say with dims= how many spatial dimensions stand behind them."
         width = x.shape[-1 - self.dims]
         return f"{made} Use LayerScale({width}{f', dims={self.dims}' if self.dims else ''})."
 
     def extra_repr(self) -> str:
         """The sizes and where `gamma` starts."""
         return f"{self.features}, init={self.init:g}{f', dims={self.dims}' if self.dims else ''}"
+
+
+def _check_dtype(owner: str, x: torch.Tensor) -> None:
+    """BlockError for whole numbers and bools: a learned factor would promote them, or be rounded away."""
+    if isinstance(x, torch.Tensor) and not (x.is_floating_point() or x.is_complex()):
+        raise BlockError(f"{owner}: called with {dtype_text(x)}, which no learned factor fits. Use x.float().")
 
 
 def _finite(owner: str, init: float) -> float:

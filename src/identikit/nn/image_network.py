@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from identikit.errors import BlockError
+from identikit.nn.dtypes import lacking_dtype
 from identikit.nn.keys import KeyMap, State
-from identikit.nn.shape_text import size_text
+from identikit.nn.shape_text import kind_text, size_text
 
 
 class ImageNetwork(nn.Module):
@@ -26,7 +27,7 @@ class ImageNetwork(nn.Module):
         smallest: the least height and width.
 
     Shape:
-        `[N, channels, height, width]`, floating, to `[N, classes]`.
+        `[N, channels, height, width]`, of the weights' dtype, to `[N, classes]`.
 
     Raises:
         BlockError: at a call with anything else; no such check is left in a compiled or exported graph.
@@ -63,7 +64,8 @@ class ImageNetwork(nn.Module):
         As with `load_state_dict`, the values are copied and take the dtype and device of the network.
 
         Raises:
-            BlockError: for a key that is unknown or missing, and for other sizes; it names the key.
+            BlockError: for a key that is unknown or missing, and for a value of another size, of another kind of dtype
+                (whole, floating, complex), sparse, or on the meta device; it names the key.
         """
         self.load_state_dict(self.reference.read(state_dict, self))
         return self
@@ -79,7 +81,10 @@ class ImageNetwork(nn.Module):
     def _check(self, x: Any) -> None:
         if isinstance(x, torch.fx.Proxy):
             return  # a graph being traced by fx has no shapes to compare
-        owner, shape = type(self).__name__, tuple(x.shape)
+        owner = type(self).__name__
+        if not isinstance(x, torch.Tensor):
+            raise BlockError(f"{owner}: called with {kind_text(x)}, not a tensor. Use torch.as_tensor(images).")
+        shape = tuple(x.shape)
         if len(shape) != 4 or shape[1] != self.channels:
             raise BlockError(
                 f"{owner}: made for images [N, {self.channels}, height, width], called with {size_text(shape)}. "
@@ -90,6 +95,8 @@ class ImageNetwork(nn.Module):
                 f"{owner}: the images hold {x.dtype}, not floating numbers. Use images.float() / 255, normalised as in "
                 "training."
             )
+        if dtype := lacking_dtype(self.stem, x):
+            raise BlockError(f"{owner}: the images hold {x.dtype}, the weights {dtype}. Use images.to({dtype}).")
         if min(shape[2:]) < self.smallest:
             raise BlockError(
                 f"{owner}: images of {size_text(shape[2:])} shrink to nothing on the way; the least is "
@@ -122,13 +129,6 @@ def pooled_head(features: int, classes: int, *, norm: bool = False) -> nn.Sequen
     layers: dict[str, nn.Module] = {"norm": nn.BatchNorm2d(features), "activation": nn.ReLU()} if norm else {}
     layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "linear": nn.Linear(features, classes)}
     return nn.Sequential(OrderedDict(layers))
-
-
-def check_counts(owner: str, **counts: int) -> None:
-    """Raise BlockError unless each is a whole number of at least 1."""
-    for name, count in counts.items():
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise BlockError(f"{owner}: {name}={count!r} is no whole number from 1 on. Use {name}=1 or more.")
 
 
 def _fix(shape: tuple[int, ...], channels: int) -> str:

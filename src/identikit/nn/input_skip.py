@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from identikit.errors import BlockError
 from identikit.nn.captured import is_captured
+from identikit.nn.dtypes import autocast_is_on
 from identikit.nn.one_of import one_of
-from identikit.nn.shape_text import shape_text
+from identikit.nn.shape_text import dtype_text, kind_text, shape_text
 from identikit.nn.shortcuts import projection
-from identikit.nn.sizes import check_dims, sizes_of
+from identikit.nn.sizes import check_dims, layers_of, sizes_of
 
 JOINS = ("add", "concat")
 
@@ -36,8 +37,10 @@ class InputSkip(nn.Module):
         What the first layer takes, to what the last gives. Features are in dimension -1 - dims.
 
     Raises:
-        BlockError: if `at` names no layer, sizes that can be read cannot fit, the two shapes differ at a call (nothing
-            is broadcast), or a layer edits the raw input in place before it is joined (not seen in inference mode).
+        BlockError: if `at` names no layer, sizes that can be read cannot fit, shapes or dtypes differ at a call
+            (nothing is broadcast, and only autocast casts), or a layer edits the raw input in place before it is
+            joined. A first layer that says so is refused when this is built; any other at a call, but not in inference
+            mode nor under torch.compile, where no edits are counted.
 
     Source: the skip of the input to a middle layer is in DeepSDF (Park et al. 2019, arXiv 1901.05103) and NeRF
     (Mildenhall et al. 2020, arXiv 2003.08934), both with "concat".
@@ -60,6 +63,9 @@ class InputSkip(nn.Module):
     ) -> None:
         super().__init__()
         one_of("InputSkip", "join", join, JOINS)
+        for option, given in (("layers", layers), ("at", at)):
+            if given is not None and not isinstance(given, Iterable):
+                raise BlockError(f"InputSkip: {option}= is {kind_text(given)}. Give a list: {option}=[...].")
         self.layers = layers if isinstance(layers, nn.Sequential) else nn.Sequential(*layers)
         read = sizes_of(self.layers)
         self.features = read.in_features if features is None else features
@@ -71,6 +77,7 @@ class InputSkip(nn.Module):
         self.projections = nn.ModuleDict({str(number): module for number, module in (project or {}).items()})
         for number in self.at:
             self._fit(number)
+        self._check_leading()
 
     def _mixing(self) -> list[int]:
         return [number for number, layer in enumerate(self.layers) if any(p.ndim > 1 for p in layer.parameters())]
@@ -85,6 +92,17 @@ class InputSkip(nn.Module):
         for number in projected:
             if number not in self.at:
                 raise BlockError(f"InputSkip: project= is for layer {number}, which gets no raw input. Add it to at=.")
+
+    def _check_leading(self) -> None:
+        """Raise BlockError where the first layer says that it works in place, as no compiled graph would."""
+        before = layers_of(self.layers[: self.at[0]])
+        first = next((layer for layer in before if not isinstance(layer, nn.Identity)), None)
+        if getattr(first, "inplace", False) is True:
+            kind = type(first).__name__
+            raise BlockError(
+                f"InputSkip: the first layer, {kind}(inplace=True), edits the raw input before it is joined. "
+                f"Use {kind}(inplace=False)."
+            )
 
     def _fit(self, number: int) -> None:
         """Check the sizes in front of a layer as far as they can be read, and project where "add" needs it."""
@@ -106,6 +124,8 @@ class InputSkip(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`x` through the layers, with `x` itself joined where it was asked for."""
+        if not isinstance(x, torch.Tensor | fx.Proxy):
+            raise BlockError(f"InputSkip: called with {kind_text(x)}. Give one tensor.")
         raw = x
         # A tensor counts its edits; one made in inference mode does not, and a graph is written without the counting.
         counted = not is_captured(x) and not x.is_inference()
@@ -123,13 +143,18 @@ class InputSkip(nn.Module):
 
     def _joined(self, number: int, x: torch.Tensor, raw: torch.Tensor) -> torch.Tensor:
         skip = self.projections[str(number)](raw) if str(number) in self.projections else raw
-        if isinstance(x, torch.Tensor) and not self._fits(x, skip):
-            raise BlockError(
-                f"InputSkip: in front of layer {number} the features are {shape_text(x)} and the raw input "
-                f'{shape_text(skip)}; they cannot be joined by "{self.join}". Give a module that makes them fit: '
-                f"project={{{number}: ...}}."
-            )
+        if isinstance(x, torch.Tensor):
+            self._check_fit(number, x, skip)
         return x + skip if self.join == "add" else torch.cat([x, skip], dim=-1 - self.dims)
+
+    def _check_fit(self, number: int, x: torch.Tensor, skip: torch.Tensor) -> None:
+        cast = x.dtype != skip.dtype and not autocast_is_on(x)
+        if cast or not self._fits(x, skip):
+            text = dtype_text if cast else shape_text
+            raise BlockError(
+                f"InputSkip: in front of layer {number} the features are {text(x)} and the raw input {text(skip)}; "
+                f'they cannot be joined by "{self.join}". Give a module that makes them fit: project={{{number}: ...}}.'
+            )
 
     def _fits(self, x: torch.Tensor, skip: torch.Tensor) -> bool:
         if self.join == "add" or x.ndim != skip.ndim:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from identikit.errors import BlockError, did_you_mean
-from identikit.nn.shape_text import size_text
+from identikit.nn.shape_text import dtype_text, kind_text, size_text
 
 State = dict[str, torch.Tensor]
 
@@ -57,25 +57,24 @@ class KeyMap:
     def read(self, state_dict: Mapping[str, Any], network: nn.Module) -> State:
         """`state_dict` under our names, checked against `network`; the values are not copied.
 
-        The prefix `module.` that DataParallel puts before every key is dropped. Where the counts of batches are missing
-        (weights older than torch 0.4.1), the network's own stand in.
+        The prefixes `module.` and `_orig_mod.` that DataParallel and torch.compile put before every key are dropped.
+        Where the counts of batches are missing (weights older than torch 0.4.1), the network's own stand in.
 
         Raises:
-            BlockError: for a key that is unknown, missing or there under two names, no tensor, or of another size.
+            BlockError: for a key that is unknown, missing or there under two names; for a value that is no tensor, of
+                another size, or that could not be copied without loss.
         """
         owner, own = type(network).__name__, network.state_dict()
-        given = dict(_without_prefix(state_dict))
+        if not isinstance(state_dict, Mapping):
+            raise BlockError(f"{owner}: {kind_text(state_dict)} is no state dict. Use torch.load(path) for a file.")
+        given = _without_prefix(state_dict)
         names = {key: self.theirs(key) for key in own}
         self._check_keys(owner, given, names)
         found = {key: given[name] for key, either in names.items() for name in either if name in given}
         for key, value in found.items():
-            shape = self._shape_there(key, own[key])
-            if value.shape != shape:
-                theirs = next(name for name in names[key] if name in given)
-                raise BlockError(
-                    f'{owner}: "{theirs}" is {size_text(value.shape)} in the state dict, {size_text(shape)} in this '
-                    "network. Build it with the sizes of the weights; exchange layers after loading."
-                )
+            theirs = next(name for name in names[key] if name in given)
+            if reason := _unfit(value, own[key], self._shape_there(key, own[key])):
+                raise BlockError(f'{owner}: "{theirs}" {reason}')
         return {key: found.get(key, value).reshape(value.shape) for key, value in own.items()}
 
     def write(self, network: nn.Module) -> State:
@@ -93,12 +92,10 @@ class KeyMap:
         known = {name for either in names.values() for name in either}
         for name, value in given.items():
             if name not in known:
-                hint = _hint(name, value, known, ours=names)
+                hint = _hint(name, given, known, ours=names)
                 raise BlockError(f'{owner}: unknown key "{name}" in a state dict of {self.source}.{hint}')
             if not isinstance(value, torch.Tensor):
-                raise BlockError(
-                    f'{owner}: "{name}" is a {type(value).__name__}, not a tensor. Give the plain state dict.'
-                )
+                raise BlockError(f'{owner}: "{name}" is {kind_text(value)}, not a tensor. Give the plain state dict.')
         for either in names.values():
             there = [name for name in either if name in given]
             if len(there) > 1:
@@ -107,9 +104,31 @@ class KeyMap:
                 raise BlockError(f'{owner}: the state dict lacks the key "{either[0]}" of {self.source}. {_BUILD}')
 
 
-def _hint(name: str, value: Any, known: Iterable[str], *, ours: Container[str]) -> str:
-    if isinstance(value, Mapping):
-        return f' Pass state_dict["{name}"].'
+def _unfit(value: torch.Tensor, ours: torch.Tensor, shape: tuple[int, ...]) -> str | None:
+    """Why the value cannot be copied into ours, or would lose more than digits."""
+    if value.shape != shape:
+        return (
+            f"is {size_text(value.shape)} in the state dict, {size_text(shape)} in this network. "
+            "Build it with the sizes of the weights; exchange layers after loading."
+        )
+    if _kind(value) != _kind(ours):
+        return f"holds {dtype_text(value)}, in this network {dtype_text(ours)}. Give the weights as they were trained."
+    if value.layout != torch.strided:
+        return "is sparse. Use .to_dense()."
+    if value.is_meta:
+        return "is on the meta device and holds no values. Load the file to another device."
+    return 'finds this network on the meta device. Use .to_empty(device="cpu") first.' if ours.is_meta else None
+
+
+def _kind(value: torch.Tensor) -> tuple[bool, bool, bool]:
+    """Floating, complex, bool, or else whole numbers."""
+    return value.is_floating_point(), value.is_complex(), value.dtype == torch.bool
+
+
+def _hint(name: str, given: Mapping[str, Any], known: Iterable[str], *, ours: Container[str]) -> str:
+    for key, value in given.items():  # a checkpoint, which holds the weights beside other things
+        if isinstance(value, Mapping) and value and all(isinstance(each, torch.Tensor) for each in value.values()):
+            return f' Pass state_dict["{key}"].'
     if name in ours:
         return " That is its name here: use load_state_dict."
     return f"{did_you_mean(name, sorted(known))} {_BUILD}"
@@ -123,8 +142,10 @@ def _filled(name: str, numbers: Mapping[str, int]) -> str:
     return re.sub(r"\{(\w)([+-]1)?\}", lambda found: str(numbers[found[1]] + int(found[2] or 0)), name)
 
 
-def _without_prefix(state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
-    prefix = "module."
-    if state_dict and all(key.startswith(prefix) for key in state_dict):
-        return {key.removeprefix(prefix): value for key, value in state_dict.items()}
-    return state_dict
+def _without_prefix(state_dict: Mapping[Any, Any]) -> dict[str, Any]:
+    """Every key as a string, without the names of wrappers that all of them begin with."""
+    given = {str(key): value for key, value in state_dict.items()}
+    found = re.match(r"((module|_orig_mod)\.)+", next(iter(given), ""))
+    if found is None or not all(key.startswith(found[0]) for key in given):
+        return given
+    return {key.removeprefix(found[0]): value for key, value in given.items()}

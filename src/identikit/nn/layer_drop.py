@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
@@ -11,7 +11,8 @@ from torch import nn
 from identikit.errors import BlockError
 from identikit.nn.attach import attach
 from identikit.nn.captured import is_captured
-from identikit.nn.shape_text import shape_text
+from identikit.nn.dtypes import autocast_is_on
+from identikit.nn.shape_text import dtype_text, shape_text
 from identikit.nn.stochastic_depth import check_probability
 
 
@@ -23,11 +24,14 @@ class LayerDrop(nn.Module):
     leave out the same layers. In evaluation every layer runs; drop layers for good with `identikit.prune`.
 
     Under torch.compile, torch.export and tracing, where no draw can decide what runs, every layer runs and the draw
-    selects: the same result in distribution and the same gradients, with no arithmetic saved (and the statistics of
-    batch norms in a layer that is left out move). The plain call draws on the CPU and never waits for a GPU.
+    selects: the same result in distribution and the same gradients, with no arithmetic saved. Two things a layer that
+    is left out then does all the same: it moves the statistics of its batch norms, and where its own gradient is not
+    finite, it makes NaN. The plain call draws on the CPU and never waits for a GPU; `torch.func.vmap` needs
+    randomness="same" for it.
 
     Args:
-        layers: each keeps the shape of its first argument and returns one tensor.
+        layers: each keeps the shape and the dtype of its first argument and returns one tensor. What autocast makes of
+            the dtype is cast back, so that the draw does not decide it.
         drop: the probability of being left out, 0 to 1: one for all, or one a layer (`linear_schedule(12, 0.2)`).
 
     Shape:
@@ -35,7 +39,7 @@ class LayerDrop(nn.Module):
 
     Raises:
         BlockError: if a probability is out of range, their number is not that of the layers, or a layer changes the
-            shape.
+            shape or the dtype.
 
     Source: Fan et al. 2019, arXiv 1909.11556.
 
@@ -49,13 +53,13 @@ class LayerDrop(nn.Module):
     def __init__(self, layers: Iterable[nn.Module], drop: float | Sequence[float]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        drops = [drop] * len(self.layers) if isinstance(drop, int | float) else list(drop)
-        if len(drops) != len(self.layers):
-            raise BlockError(
-                f"LayerDrop: {len(drops)} probabilities for {len(self.layers)} layers. Give one for all, or one each: "
-                f"linear_schedule({len(self.layers)}, {max(drops, default=0.1):g})."
-            )
+        drops = drop if isinstance(drop, list | tuple) else [drop] * len(self.layers)
         self.drop = tuple(check_probability("LayerDrop", each) for each in drops)
+        if len(self.drop) != len(self.layers):
+            raise BlockError(
+                f"LayerDrop: {len(self.drop)} probabilities for {len(self.layers)} layers. Give one for all, or one "
+                f"each: linear_schedule({len(self.layers)}, {max(self.drop, default=0.1):g})."
+            )
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """`x` through the layers, or through those of them that were drawn."""
@@ -72,16 +76,23 @@ class LayerDrop(nn.Module):
                 x = attach(x, self.layers[number]) if left_out else self._run(number, x, args, kwargs)
         return x
 
-    def _run(self, number: int, x: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
+    def _run(self, number: int, x: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
         """One layer, its output compared with its input: what changes the shape could not be left out."""
         y: torch.Tensor = self.layers[number](x, *args, **kwargs)
-        if isinstance(x, torch.Tensor) and (not isinstance(y, torch.Tensor) or y.shape != x.shape):
-            kind = type(self.layers[number]).__name__
-            raise BlockError(
-                f"LayerDrop: layer {number} ({kind}) makes {shape_text(y)} out of {shape_text(x)}, so it cannot "
-                "be left out. Keep it outside the stack, or give layers that return one tensor of their input's shape."
-            )
-        return y
+        if not isinstance(x, torch.Tensor):  # a graph being traced by fx has no shapes to compare
+            return y
+        if not isinstance(y, torch.Tensor) or y.shape != x.shape:
+            self._refuse(number, shape_text(y), shape_text(x))
+        if y.dtype != x.dtype and not autocast_is_on(x):
+            self._refuse(number, dtype_text(y), dtype_text(x))
+        return y.to(x.dtype)
+
+    def _refuse(self, number: int, makes: str, given: str) -> NoReturn:
+        kind = type(self.layers[number]).__name__
+        raise BlockError(
+            f"LayerDrop: layer {number} ({kind}) makes {makes} out of {given}, so it cannot be left out. Keep it "
+            "outside the stack, or give layers that return one tensor of their input's shape and dtype."
+        )
 
     def extra_repr(self) -> str:
         """The probability, or the first and the last of them."""

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import fx, nn
 
+from identikit.nn.dtypes import autocast_is_on
 from identikit.nn.shortcuts import projection
 
 
@@ -76,17 +77,14 @@ def _fits(out: object, skip: object, *, apart_from: int | None = None) -> bool:
     """Whether shapes and dtypes are equal, one dimension left out of the comparison."""
     if not isinstance(out, torch.Tensor) or not isinstance(skip, torch.Tensor):
         return isinstance(skip, fx.Proxy)  # a graph being traced by fx has no shapes to compare
-    if out.dtype != skip.dtype and not _autocast(out, skip):
-        return False
-    return out.shape == skip.shape if apart_from is None else same_but(out, skip, apart_from)
+    same = out.shape == skip.shape if apart_from is None else same_but(out, skip, apart_from)
+    return same and (out.dtype == skip.dtype or _cast_apart(out, skip))
 
 
-def _autocast(out: torch.Tensor, skip: torch.Tensor) -> bool:
+def _cast_apart(out: torch.Tensor, skip: torch.Tensor) -> bool:
     """Whether it was autocast that made two dtypes of one."""
-    device = skip.device.type
-    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
-        return False
-    return {out.dtype, skip.dtype} == {torch.float32, torch.get_autocast_dtype(device)}
+    between = {torch.float32, torch.get_autocast_dtype(skip.device.type)} if autocast_is_on(skip) else set()
+    return {out.dtype, skip.dtype} == between
 
 
 def same_but(out: torch.Tensor, skip: torch.Tensor, apart_from: int) -> bool:

@@ -17,8 +17,7 @@ def maybe(layer: Callable[..., nn.Module], *args: Any, when: bool = True, **kwar
     """`layer(*args, **kwargs)`, or a `Placeholder` for it where `when` is False.
 
     A network written with it has the same children under the same names either way, so the keys of all other layers in
-    a
-    state dict stay: only those of the layer that is off are missing.
+    a state dict stay: only those of the layer that is off are missing.
 
     Args:
         layer: a class of module, or a function that returns one. A module that is already made is refused: off, it
@@ -73,7 +72,7 @@ class Placeholder(Identity):
         self.keywords = kwargs
         try:
             inspect.signature(layer).bind(*args, **kwargs)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:  # the arguments do not fit; a builtin does not say what it takes
             raise BlockError(f"maybe: {self.extra_repr()} cannot be made: {error}.") from error
 
     def restore(self) -> nn.Module:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from identikit.nn.image_network import ImageNetwork, check_counts, imagenet_stem, pooled_head, stages
+from identikit.nn.counts import check_counts
+from identikit.nn.image_network import ImageNetwork, imagenet_stem, pooled_head, stages
 from identikit.nn.keys import KeyMap
 from identikit.nn.residual_block import residual_block
 from identikit.nn.resnet import WIDTHS, known_depth

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from identikit.errors import BlockError
-from identikit.nn.image_network import ImageNetwork, check_counts, imagenet_stem, pooled_head, stages
+from identikit.nn.counts import check_counts
+from identikit.nn.image_network import ImageNetwork, imagenet_stem, pooled_head, stages
 from identikit.nn.keys import KeyMap
 from identikit.nn.residual import Residual
 from identikit.nn.residual_block import residual_block
@@ -104,6 +105,7 @@ class ResNet(ImageNetwork):
 
 def known_depth(owner: str, depth: int) -> tuple[str, tuple[int, int, int, int]]:
     """The kind of block and how many of them in each stage, or BlockError where there is no network of that depth."""
+    check_counts(owner, depth=depth)
     if depth not in DEPTHS:
         nearest = min(DEPTHS, key=lambda known: abs(known - depth))
         raise BlockError(f"{owner}: no depth={depth}; there are 18, 34, 50, 101 and 152. Use depth={nearest}.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import torch
 from torch import nn
 
 from identikit.errors import BlockError
 from identikit.nn.one_of import one_of
+from identikit.nn.shape_text import dtype_text
 
 MODES = ("row", "batch")
 SCALES = ("train", "eval", "none")
@@ -33,7 +36,7 @@ class StochasticDepth(nn.Module):
     With scale="train" it equals `torchvision.ops.stochastic_depth` bit by bit under the same seed.
 
     Raises:
-        BlockError: if an argument is out of range, or the input has no first dimension to draw for.
+        BlockError: if an argument is out of range, the input has no first dimension to draw for, or it is not floating.
 
     Source: Huang et al. 2016, arXiv 1603.09382.
 
@@ -53,10 +56,12 @@ class StochasticDepth(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The branch's output, kept, dropped or scaled."""
         keep = 1.0 - self.drop
-        if self.drop == 0:
+        if self.drop == 0 or not (self.training or self.scale == "eval"):
             return x
+        if isinstance(x, torch.Tensor) and not x.is_floating_point():
+            raise BlockError(f"StochasticDepth: called with {dtype_text(x)}, not floating numbers. Use x.float().")
         if not self.training:
-            return x * keep if self.scale == "eval" else x
+            return x * keep
         if x.ndim == 0:
             raise BlockError("StochasticDepth: called with a single number, which has no samples. Give [N, ...].")
         kept = x.new_empty(x.shape[0] if self.mode == "row" else 1, *(1,) * (x.ndim - 1)).bernoulli_(keep)
@@ -90,8 +95,8 @@ def linear_schedule(depth: int, drop: float, *, first: float = 0.0) -> list[floa
     return [first * (1 - share) + drop * share for share in shares]
 
 
-def check_probability(owner: str, drop: float) -> float:
-    """`drop` itself; BlockError unless it is within 0 and 1."""
-    if not 0 <= drop <= 1:
-        raise BlockError(f"{owner}: {drop} is no probability. Give the share that is dropped, 0 to 1; 10 % is 0.1.")
-    return drop
+def check_probability(owner: str, drop: object) -> float:
+    """`drop` as a float; BlockError unless it is a number within 0 and 1."""
+    if not isinstance(drop, Real) or not 0 <= float(drop) <= 1:
+        raise BlockError(f"{owner}: {drop!r} is no probability. Give the share that is dropped, 0 to 1; 10 % is 0.1.")
+    return float(drop)

@@ -23,10 +23,12 @@ class Switch(nn.Module):
     returns the stream: the first argument that is or holds a tensor.
 
     A *masked* call runs the layer on the samples that are on, and only on those, so that batch norm sees no others and
-    their arithmetic is saved. Samples are taken from every positional tensor; what all samples share goes in as a
-    keyword. Where no sample is on, the layer's parameters stay in the graph with a gradient of zero.
-    Under torch.compile, torch.export and tracing a masked call runs layer and `off` on all samples and selects; it
-    refuses a batch norm that would use the batch's statistics.
+    their arithmetic is saved. Samples are taken from every positional tensor. A keyword goes in whole: it is for what
+    all samples share, not for a tensor with a row for each. Where no sample is on, the layer's parameters stay in the
+    graph with a gradient of zero.
+    Under torch.compile, torch.export and tracing a masked call runs layer and `off` on as many samples as there are and
+    selects: to the layer, a sample that is off is a copy of one that is on (where none is on, of the last sample; its
+    gradient must be finite). It refuses a batch norm that would use the batch's statistics.
 
     Args:
         layer: any module; its parameters keep their names under `layer.`.
@@ -38,8 +40,8 @@ class Switch(nn.Module):
         where their dtypes differ (autocast), the wider one.
 
     Raises:
-        BlockError: if `on` or `enabled` is neither bool nor boolean tensor, a mask does not fit the samples, or layer
-            and `off` return different shapes in a masked call.
+        BlockError: if `enabled` is no bool, `on` neither bool nor boolean tensor, a mask does not fit the samples, or
+            layer and `off` return different shapes in a masked call.
 
     Note:
         Without a mask, a call that is off leaves the parameters out of the graph (their gradient stays None). Where
@@ -58,15 +60,21 @@ class Switch(nn.Module):
         self.layer = layer
         self.off = Identity() if off is None else off
         self.enabled = enabled
+        self._enabled()
 
     def forward(self, *args: Any, on: bool | torch.Tensor | None = None, **kwargs: Any) -> Any:
         """The layer's output, or the stream, or for each sample the one or the other."""
-        on = self.enabled if on is None else on
+        on = self._enabled() if on is None else on
         if isinstance(on, torch.Tensor):
             return self._masked(on, args, kwargs)
         if not isinstance(on, bool):
             raise BlockError(f"Switch: on= is {on!r}, not True, False or a boolean tensor with one value a sample.")
         return self.layer(*args, **kwargs) if on else self.off(*args, **kwargs)
+
+    def _enabled(self) -> bool:
+        if not isinstance(self.enabled, bool):
+            raise BlockError(f"Switch: enabled= is {self.enabled!r}, not True or False. A mask goes to a call: on=.")
+        return self.enabled
 
     def _masked(self, on: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
         _check_mask(on, args)
@@ -87,14 +95,15 @@ class Switch(nn.Module):
         return out
 
     def _selected(self, on: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
-        """Both ways for all samples: a graph cannot take a number of samples that only the mask knows."""
+        """Both ways for as many samples as there are: a graph cannot take a number that only the mask knows."""
         for module in self.modules():
             if isinstance(module, _BatchNorm) and (module.training or module.running_mean is None):
                 raise BlockError(
                     "Switch: under compile and export a masked call runs all samples, and the statistics of "
                     f"{type(module).__name__} would count those that are off. Call .eval() first, or use another norm."
                 )
-        yes, no = _tensor(self.layer, args, kwargs), _tensor(self.off, args, kwargs)
+        yes = _tensor(self.layer, _rows(args, _chosen(on)), kwargs)
+        no = _tensor(self.off, _rows(args, _chosen(~on)), kwargs)
         dtype = self._dtype(yes, no)
         return torch.where(on.reshape(-1, *(1,) * (yes.ndim - 1)), yes.to(dtype), no.to(dtype))
 
@@ -134,6 +143,15 @@ def _check_mask(on: torch.Tensor, args: tuple[Any, ...]) -> None:
             )
     if not args:
         raise BlockError("Switch: a masked call without a positional tensor has no samples. Write switch(x, on=mask).")
+
+
+def _chosen(on: torch.Tensor) -> torch.Tensor:
+    """For each sample the number of one that is on: itself, or the first (the last of all where none is).
+
+    Selecting alone would not do: zero times a gradient that is not finite is NaN, for the sample and for the weights.
+    """
+    first = (on.cumsum(0) == 0).sum().clamp(max=on.shape[0] - 1)
+    return torch.where(on, torch.arange(on.shape[0], device=on.device), first)
 
 
 def _rows(args: tuple[Any, ...], rows: torch.Tensor) -> tuple[Any, ...]:

@@ -13,7 +13,9 @@ import torch
 from torch import nn
 
 from identikit.errors import BlockError
+from identikit.nn.dtypes import lacking_dtype
 from identikit.nn.residual_block import residual_block
+from identikit.nn.shape_text import shape_text
 
 # Dimensions in names: n rows, f columns of numbers, c columns of categories.
 
@@ -42,8 +44,8 @@ class TabularResNet(nn.Module):
         column, and 0 for a value that is not known, which adds nothing. Gives `[rows, out_features]`.
 
     Raises:
-        BlockError: for sizes below 1, a dropout outside 0 to 1, and inputs of other widths. IndexError: for a code that
-            is beyond the size of its column.
+        BlockError: for sizes below 1, a dropout outside 0 to 1, and inputs of other widths, kinds or numbers of rows.
+            IndexError: for a code that is beyond the size of its column.
 
     Source: Gorishniy et al. 2021, arXiv 2106.11959.
 
@@ -125,16 +127,36 @@ class TableStem(nn.Module):
     def _check(self, x_nf: Any, codes_nc: Any) -> None:
         if isinstance(x_nf, torch.fx.Proxy):
             return  # a graph being traced by fx has no shapes to compare
-        given = 0 if codes_nc is None else codes_nc.shape[-1]
-        if x_nf.shape[-1] != self.in_features or given != len(self.categories):
+        tables = {"numbers": x_nf} if codes_nc is None else {"numbers": x_nf, "codes": codes_nc}
+        for name, table in tables.items():
+            if not isinstance(table, torch.Tensor) or table.ndim != 2:
+                raise BlockError(f"TabularResNet: the {name} are {shape_text(table)}. Give a tensor [rows, columns].")
+        given = 0 if codes_nc is None else codes_nc.shape[1]
+        if x_nf.shape[1] != self.in_features or given != len(self.categories):
             raise BlockError(
                 f"TabularResNet: made for {self.in_features} columns of numbers and {len(self.categories)} of "
-                f"categories; the call has {x_nf.shape[-1]} and {given}. Give both: net(numbers, codes)."
+                f"categories; the call has {x_nf.shape[1]} and {given}. Give both: net(numbers, codes)."
+            )
+        if codes_nc is not None:
+            _check_codes(x_nf, codes_nc)
+        if self.linear is not None and (dtype := lacking_dtype(self.linear, x_nf)):
+            raise BlockError(
+                f"TabularResNet: the numbers hold {x_nf.dtype}, the weights {dtype}. Use numbers.to({dtype})."
             )
 
     def extra_repr(self) -> str:
         """How many columns there are of each sort."""
         return f"numbers={self.in_features}, categories={len(self.categories)}"
+
+
+def _check_codes(x_nf: torch.Tensor, codes_nc: torch.Tensor) -> None:
+    """As many rows as the numbers have, since one row would be added to all, and whole numbers to look up."""
+    if codes_nc.shape[0] != x_nf.shape[0]:
+        raise BlockError(
+            f"TabularResNet: {x_nf.shape[0]} rows of numbers and {codes_nc.shape[0]} of codes. Give both for each row."
+        )
+    if codes_nc.dtype not in (torch.int32, torch.int64):
+        raise BlockError(f"TabularResNet: the codes hold {codes_nc.dtype}, not whole numbers. Use codes.long().")
 
 
 def _check_sizes(in_features: int, categories: Sequence[int], **sizes: int) -> None:

@@ -10,15 +10,16 @@ import torch
 from torch import fx
 
 from identikit.nn.identity import Identity
+from identikit.nn.template import mapped
 
 
 class Tap(Identity):
     """Hand the stream on; keep a copy of it where somebody asked for one.
 
     By default a tap keeps nothing, and costs and holds nothing. `with tap.watching() as seen:` collects what passes
-    within the block; `keep=True` keeps the last value in `.value` until the next call or `.forget()`. A kept value is a
-    copy, so an in-place operation behind the tap does not reach it. It is not part of a state dict, a pickle or a
-    deepcopy.
+    within the block; `keep=True` keeps the last value in `.value` until the next call or `.forget()`. Each tensor that
+    is kept is a copy, inside tuples, lists, mappings and dataclasses too, so an in-place operation behind the tap does
+    not reach it. It is not part of a state dict, a pickle or a deepcopy.
 
     torch.export and torch.fx leave no trace of a tap. torch.compile takes one without a graph break, kept values
     included.
@@ -50,7 +51,7 @@ class Tap(Identity):
         self.label = label
         self.keep = keep
         self.detach = detach
-        self._seen: list[Any] | None = None
+        self._watchers: list[list[Any]] = []
 
     def forget(self) -> None:
         """Let go of the kept value, and of the graph behind it."""
@@ -58,13 +59,13 @@ class Tap(Identity):
 
     @contextmanager
     def watching(self) -> Iterator[list[Any]]:
-        """Collect every value that passes within the block into the list it gives."""
-        outer, seen = self._seen, list[Any]()
-        self._seen = seen
+        """Collect every value that passes within the block into the list it gives; blocks may hold further blocks."""
+        outer, seen = self._watchers, list[Any]()
+        self._watchers = [*outer, seen]
         try:
             yield seen
         finally:
-            self._seen = outer
+            self._watchers = outer
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The stream, untouched."""
@@ -73,18 +74,23 @@ class Tap(Identity):
         if not torch.compiler.is_exporting() and not isinstance(value, fx.Proxy):
             if self.keep:
                 self.value = self._copy(value)
-            if self._seen is not None:
-                self._seen.append(self._copy(value))
+            for seen in self._watchers:
+                seen.append(self._copy(value))
         return value
 
     def _copy(self, value: Any) -> Any:
-        if not isinstance(value, torch.Tensor):
-            return value
-        return (value.detach() if self.detach else value).clone()
+        """The value with each tensor in it a copy."""
+
+        def copied(part: Any) -> Any:
+            if not isinstance(part, torch.Tensor):
+                return part
+            return (part.detach() if self.detach else part).clone()
+
+        return mapped(value, copied)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without kept values: a copy of a model is a copy of its layers."""
-        return {name: item for name, item in vars(self).items() if name != "value"} | {"_seen": None}
+        return {name: item for name, item in vars(self).items() if name != "value"} | {"_watchers": []}
 
     def _absent(self, name: str) -> str:
         if name != "value":
