@@ -25,6 +25,13 @@ def test_the_side_of_the_padded_shortcut() -> None:
         assert f"| {network} | {row} |" in page("mistakes.md")
 
 
+def test_the_time_of_identities() -> None:
+    found = result("blocks.json")["blocks"]["ten identities in a network, against none"]
+    assert found["equal"]
+    said = f"with an identity behind each take {found['ratio']:.3f} times as long as the same without"
+    assert said in page("identity.md")
+
+
 def test_the_time_of_bypassed_layers() -> None:
     found = result("overhead.json")
     shape, ratio = found["shape"], found["eager"]["ratio"]

@@ -9,7 +9,14 @@ import pytest
 from docs.page import Section, read
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["docs/blocks.md", "docs/identity.md", "docs/mistakes.md", "docs/state_dicts.md", "docs/tables.md"]
+PAGES = [
+    "docs/audit.md",
+    "docs/blocks.md",
+    "docs/identity.md",
+    "docs/mistakes.md",
+    "docs/state_dicts.md",
+    "docs/tables.md",
+]
 
 
 def sections() -> list[object]:
