@@ -14,28 +14,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from auditing import naive
+from auditing.written import Lambda, X, kinds
 from identikit import Finding, audit
 from identikit.errors import InputsError
 from laws.snapshot import Snapshot
-
-X = torch.randn(4, 8)
-
-
-class Lambda(nn.Module):
-    """A forward given as a function of the module and its inputs."""
-
-    def __init__(self, function: Callable[..., Any], **layers: nn.Module) -> None:
-        super().__init__()
-        self.function = function
-        for name, layer in layers.items():
-            self.add_module(name, layer)
-
-    def forward(self, *inputs: Any, **named: Any) -> Any:
-        return self.function(self, *inputs, **named)
-
-
-def kinds(model: nn.Module, inputs: Any) -> list[tuple[str, str, str]]:
-    return [(finding.level, finding.kind, finding.module) for finding in audit(model, inputs)]
 
 
 class Eventful(nn.Module):

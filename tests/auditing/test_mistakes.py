@@ -113,9 +113,20 @@ CASES: dict[str, tuple[nn.Module, Any, Finding]] = {
         broadcast("", "OneFeature", "(1, 1) to (1, 50)", 50),
     ),
     "a shortcut from 50 to 1": (
+        nn.Sequential(naive.OneFeatureShortcut(), nn.Linear(50, 2)),
+        VECTORS,
+        broadcast("0", '"0"', "(4, 1) to (4, 50)", 50),
+    ),
+    "two heads of 50 and of 1, summed at the end": (
         naive.OneFeatureShortcut(),
         VECTORS,
-        broadcast("", "OneFeatureShortcut", "(4, 1) to (4, 50)", 50),
+        note(
+            "broadcast",
+            "",
+            "OneFeatureShortcut adds shapes (4, 1) and (4, 50): the one feature of the first is repeated for all 50 of "
+            "the second.",
+            "Give both 50 features; nothing, if it is meant (expand_as says so).",
+        ),
     ),
     "an identity shortcut from 1 to 8": (
         naive.GreyPicture(),
@@ -177,7 +188,11 @@ CASES: dict[str, tuple[nn.Module, Any, Finding]] = {
     "no_grad": (
         naive.Cut("no_grad"),
         VECTORS,
-        cut("first", 'addmm in "first" runs without', 'torch.no_grad() away from around "first"'),
+        cut(
+            "first",
+            'addmm in "first" runs without',
+            'torch.no_grad() away from around "first" (give a checkpoint use_reentrant=False)',
+        ),
     ),
     "argmax": (
         naive.Chosen(),
@@ -242,7 +257,8 @@ STOPPED: dict[str, tuple[nn.Module, Any, str]] = {
         naive.Attending(),
         (VECTORS, torch.ones(4)),
         'Attending does not run on these inputs: "attention" raises TypeError: Identity.forward() takes 2 positional '
-        "arguments but 3 were given. Pass inputs=... that it takes, or mend that layer.",
+        "arguments but 3 were given. identikit.nn.Identity takes any call, and Identity.like(layer, example) returns "
+        "alike.",
     ),
     "a layer that its neighbours do not fit": (
         nn.Sequential(nn.Linear(50, 10), nn.Linear(10, 6), nn.Linear(10, 10)),

@@ -23,8 +23,9 @@ mistake  the model      Net adds shape (4, 1) to (4, 50): it broadcasts, it
                         broadcasts, it broadcasts, it broadcasts, it broadcasts,
                         it broadcasts,
                         → Do not.
-note     layers.*.conv  "layers.*.conv" has a bias.
-         3 times        → Drop it.
+note     layers.0.conv  "layers.0.conv" has a bias.
+                        → Drop it.
+                        and 2 more: layers.1.conv, layers.10.conv
 
 Net: 1 mistake, 3 notes"""
 
@@ -46,6 +47,13 @@ def test_narrow_and_wide() -> None:
 
 def test_one_of_a_stack_keeps_its_number() -> None:
     assert '"layers.10.conv" has a bias.' in repr(Findings(NOTES[2:], "Net"))
+
+
+def test_a_long_stack_names_its_first_layers() -> None:
+    more = [Finding("k", f"{number}.0", "note", f'"{number}.0" and "{number}.1".', "Fix.") for number in range(12)]
+    shown = as_text(findings_table(Findings(more, "Net")), 80)
+    assert '"0.0" and "0.1".' in shown
+    assert "and 11 more: 1.0, 2.0, 3.0, …" in shown
 
 
 def test_a_long_place_loses_its_front() -> None:

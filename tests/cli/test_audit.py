@@ -24,6 +24,19 @@ class Block(nn.Module):
         return x + self.proj(x)
 
 
+class Raising(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.Identity()
+
+    def forward(self, x):
+        return self.attention(x, x)
+
+
+def raising():
+    return Raising()
+
+
 def broken():
     return nn.Sequential(nn.Linear(50, 50), Block(), nn.Linear(50, 2))
 
@@ -107,6 +120,24 @@ def test_bad_input(refused: Callable[..., str], mine: Path, models: Path) -> Non
     assert refused("audit", f"{mine}:sound", "--data", f"{models}/mine.py:batches").startswith(
         'Sequential does not run on these inputs: "0" raises RuntimeError: mat1 and mat2 shapes cannot be multiplied'
     )
+
+
+def test_data_that_was_given_is_not_asked_for(refused: Callable[..., str], mine: Path) -> None:
+    assert refused("audit", f"{mine}:raising", "--data", f"{mine}:batches") == (
+        'Raising does not run on these inputs: "attention" raises TypeError: Identity.forward() takes 2 positional '
+        "arguments but 3 were given. identikit.nn.Identity takes any call, and Identity.like(layer, example) returns "
+        "alike."
+    )
+
+
+def test_an_error_that_nobody_expected_is_no_mistake(run: Run, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from identikit.auditing import audit
+
+    def broken(*arguments: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(audit, "audit", broken)
+    assert run("audit", f"{mine}:sound", "--data", f"{mine}:batches").code == 70
 
 
 def test_the_example_of_the_help_is_shown(run: Run) -> None:

@@ -17,15 +17,10 @@ from identikit.auditing import (
     overwritten,
     shared_outputs,
 )
-from identikit.auditing.forward_error import ForwardError
-from identikit.auditing.record import record
-from identikit.auditing.tape import Tape
-from identikit.batches import Batch, as_inputs
-from identikit.errors import InputsError
-from identikit.families import family_of
-from identikit.families.anatomy import Anatomy, anatomy_of
+from identikit.auditing.passes import opened, recorded
+from identikit.auditing.said_once import said_once
 from identikit.families.plain import Family
-from identikit.results.finding import Finding, Findings
+from identikit.results.finding import Findings
 
 _RULES = (
     no_gradient,
@@ -48,8 +43,9 @@ def audit(model: nn.Module, inputs: Any = None, *, family: Family | None = None)
     batch norm. A "mistake" is what its author cannot have meant; a "note" may be meant.
 
     The model runs three times, once in training mode (batch norms keep their statistics), twice with a backward; it
-    is as it was afterwards: weights, buffers, gradients, modes, random state. What other inputs would reach is not
-    seen. Give two examples at least: with one, nothing can be added crosswise.
+    is as it was afterwards: weights, buffers, gradients, modes, random state. One thing cannot be put back, and a
+    warning names it: a weight of more than 16,384 values that the forward itself writes into. What other inputs would
+    reach is not seen. Give two examples at least: with one, nothing can be added crosswise.
 
     Args:
         model: any module.
@@ -65,50 +61,8 @@ def audit(model: nn.Module, inputs: Any = None, *, family: Family | None = None)
         >>> ik.audit(model, torch.randn(2, 4))[0].message
         '"0" adds a bias that "1" (BatchNorm1d) takes away again.'
     """
-    anatomy = _anatomy(model, inputs, family)
-    tapes, found = _recorded(anatomy)
-    for rule in _RULES:
+    with said_once():
+        tapes, found = recorded(opened(model, inputs, family))
+    for rule in _RULES if tapes else ():
         found += rule.find(tapes)
     return Findings(dict.fromkeys(found), type(model).__name__, [rule.LOOKED_FOR for rule in _RULES])
-
-
-def _recorded(anatomy: Anatomy) -> tuple[list[Tape], list[Finding]]:
-    """The passes to judge: as used and, where it runs, as trained; and a note where it does not."""
-    model, batch = anatomy.model, anatomy.batch
-    with anatomy.family.quiet(model):
-        used = record(model, batch, training=False)
-        try:
-            return [used, record(model, batch, training=True)], []
-        except ForwardError as stopped:
-            says = f"{stopped.visit.name} does not run in training mode on these inputs ({stopped.why})"
-            note = f"{says}, so the model was judged in eval mode alone."
-            fix = "Give inputs that it can be trained on, such as more examples."
-            return [used], [Finding("training mode", stopped.visit.path, "note", note, fix)]
-
-
-def _anatomy(model: nn.Module, inputs: Any, family: Family | None) -> Anatomy:
-    """The model on its inputs; where it does not run on them, an InputsError that names the layer."""
-    try:
-        return anatomy_of(model, inputs, family)
-    except InputsError as error:
-        if error.__cause__ is None:
-            raise
-        said = _located(model, inputs, family, error.__cause__)
-        if said is None:
-            raise
-        raise InputsError(said) from error.__cause__
-
-
-def _located(model: nn.Module, inputs: Any, family: Family | None, cause: BaseException) -> str | None:
-    """What to say of a forward that raised `cause`: in which layer, and how to mend it; None where that is open."""
-    family = family_of(model, family)
-    batch: Batch | None = as_inputs(inputs) if inputs is not None else family.example(model)
-    if batch is None:
-        return None
-    try:
-        with family.quiet(model):
-            record(model, batch, training=False)
-    except ForwardError as stopped:
-        if str(stopped.__cause__) == str(cause):
-            return f"{type(model).__name__} does not run on these inputs: {stopped.advice}"
-    return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from identikit.auditing.tape import Step, Tape, Visit
-from identikit.auditing.words import FILLS, in_place, instead
+from identikit.auditing.words import fills, in_place, instead
 from identikit.results.finding import Finding
 from identikit.structure.operations import adds
 
@@ -16,7 +16,7 @@ LOOKED_FOR = "in-place operations on a skip"
 
 
 def find(tapes: Sequence[Tape]) -> Iterator[Finding]:
-    """A mistake where it is proved, a note where the same operations may be meant."""
+    """A mistake where it is proved, a note where the same operations may be meant: values cleaned on purpose."""
     for tape in tapes:
         for visit in tape.visits:
             yield from _behind_the_back(tape, visit)
@@ -36,7 +36,11 @@ def _behind_the_back(tape: Tape, visit: Visit) -> Iterator[Finding]:
                 f"{writer.visit.name} writes in place ({in_place(writer)}) into {which}, which {again.visit.name} "
                 f"reads again afterwards ({again.name}): the skip carries the changed value."
             )
-            yield Finding("edited skip", writer.visit.path, "mistake", message, instead(writer))
+            if fills(writer):
+                fix = f"{instead(writer)} Nothing, if the changed value is meant."
+                yield Finding("edited skip", writer.visit.path, "note", message, fix)
+            else:
+                yield Finding("edited skip", writer.visit.path, "mistake", message, instead(writer))
 
 
 def _before_the_skip(tape: Tape, visit: Visit) -> Iterator[Finding]:
@@ -59,4 +63,14 @@ def _before_the_skip(tape: Tape, visit: Visit) -> Iterator[Finding]:
 def _writer(tape: Tape, visit: Visit, number: int) -> Step | None:
     """The operation of the call that computes the memory `number` anew from what it held."""
     steps = tape.steps[visit.start : visit.end]
-    return next((step for step in steps if number in step.written and step.name not in FILLS), None)
+    writers = (step for step in steps if number in step.written)
+    return next((step for step in writers if not fills(step) or _chosen_by_itself(tape, visit, step, number)), None)
+
+
+def _chosen_by_itself(tape: Tape, visit: Visit, step: Step, number: int) -> bool:
+    """Whether the call computed from the memory itself where to fill it: `x[x < 0] = 0`. Caches are not filled so."""
+    reached = {number}
+    for before in tape.steps[visit.start : step.number]:
+        if before.read & reached:
+            reached |= before.made
+    return bool(step.read & (reached - {number}))

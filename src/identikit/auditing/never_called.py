@@ -33,14 +33,25 @@ def find(tapes: Sequence[Tape]) -> Iterator[Finding]:
         if parts & called or held & read:
             continue
         idle.append(path)
-        message = f'"{path}" ({type(module).__name__}) is never called.'
-        fix = "Call it in forward, or delete it; nothing, if other inputs reach it."
-        yield Finding("never called", path, "note", message, fix)
+        yield _finding(path, module)
+
+
+def _finding(path: str, module: nn.Module) -> Finding:
+    message = f'"{path}" ({type(module).__name__}) is never called.'
+    if _empty(module):
+        message = f'"{path}" ({type(module).__name__}) is never called; it is empty, so its truth is False.'
+        fix = "Where a condition asks for it, write: if layer is not None. Nothing, if other inputs reach it."
+        return Finding("never called", path, "note", message, fix)
+    fix = "Call it in forward, or delete it; nothing, if other inputs reach it."
+    return Finding("never called", path, "note", message, fix)
+
+
+def _empty(module: nn.Module) -> bool:
+    return isinstance(module, nn.Sequential) and len(module) == 0
 
 
 def _callable(module: nn.Module) -> bool:
     """Whether a module is one that a forward has a reason to call."""
-    empty = isinstance(module, nn.Sequential) and len(module) == 0
-    if empty or isinstance(module, (*_HOLDERS, *_NOTHING)) or not reachable(module):
+    if isinstance(module, (*_HOLDERS, *_NOTHING)) or not reachable(module):
         return False
     return type(module).forward is not nn.Module.forward

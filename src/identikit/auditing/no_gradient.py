@@ -4,31 +4,29 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
-from identikit.auditing.tape import Step, Tape
+from identikit.auditing import dead_branch, never_called
+from identikit.auditing.fates import Fate, How, fate
+from identikit.auditing.tape import Tape
 from identikit.auditing.words import listed
+from identikit.places import inside
 from identikit.results.finding import Finding
-from identikit.structure.operations import memory
 
 LOOKED_FOR = "parameters that get no gradient"
 
 
 def find(tapes: Sequence[Tape]) -> Iterator[Finding]:
-    """Frozen parameters are passed over, and those of layers that are dead or never called: that is said elsewhere."""
+    """Every trained parameter without a gradient ends in a finding, here or with the dead and never called layers."""
     judged = [tape for tape in tapes if tape.reached is not None]
     if not judged:
         yield from _none_at_all(tapes)
         return
     reached = set().union(*(tape.reached or () for tape in judged))
     lost = [name for name, each in judged[0].model.named_parameters() if each.requires_grad and name not in reached]
-    yield from _unread(tapes, lost)
-    cuts: dict[tuple[int, int], list[str]] = defaultdict(list)
-    for name in lost:
-        found = ((number, cut) for number, tape in enumerate(judged) if (cut := _cut(tape, name)) is not None)
-        for number, cut in list(found)[:1]:
-            cuts[number, cut.number].append(name)
-    for (number, step), names in cuts.items():
-        yield _cut_off(judged[number].steps[step], names)
+    if lost:
+        elsewhere = {each.module for rule in (dead_branch, never_called) for each in rule.find(tapes)}
+        yield from _explained(judged, [name for name in lost if not any(inside(name, path) for path in elsewhere)])
 
 
 def _none_at_all(tapes: Sequence[Tape]) -> Iterator[Finding]:
@@ -37,6 +35,10 @@ def _none_at_all(tapes: Sequence[Tape]) -> Iterator[Finding]:
     if not any(parameter.requires_grad for parameter in tape.model.parameters()):
         return
     name, refused = tape.root.name, next((each.refused for each in tapes if each.refused), "")
+    if "use_reentrant" in refused:  # the audit asks for the gradients of parameters, which such a checkpoint refuses
+        message = f"{name} has a checkpoint with use_reentrant=True, behind which gradients cannot be judged."
+        yield Finding("no gradient", "", "note", message, "Call checkpoint with use_reentrant=False, as torch advises.")
+        return
     if refused:
         message = f"backward through {name} fails: {refused}"
         yield Finding("no gradient", "", "note", message, "Replace that operation, if the model is to be trained.")
@@ -48,54 +50,50 @@ def _none_at_all(tapes: Sequence[Tape]) -> Iterator[Finding]:
     yield Finding("no gradient", "", "note", message, fix)
 
 
-def _unread(tapes: Sequence[Tape], lost: list[str]) -> Iterator[Finding]:
-    """A note for weights that no operation reads though their own module runs."""
-    called = {"", *(visit.path for tape in tapes for visit in tape.visits)}
-    read = {memory(tensor) for tape in tapes for step in tape.steps for tensor in step.inputs}
-    numbers = {name: number for number, name in tapes[0].parameters.items()}
-    unread: dict[str, list[str]] = defaultdict(list)
+def _explained(tapes: Sequence[Tape], lost: Sequence[str]) -> Iterator[Finding]:
+    """One finding for the parameters that share a fate."""
+    groups: dict[Fate, list[str]] = defaultdict(list)
     for name in lost:
-        path = name.rpartition(".")[0]
-        if path in called and numbers.get(name) not in read:
-            unread[path].append(name)
-    for path, names in unread.items():
-        message = f"{listed(names)} {'gets' if len(names) == 1 else 'get'} no gradient: nothing reads {_them(names)}."
-        yield Finding("no gradient", path, "note", message, f"Use {_them(names)} in forward, or delete {_them(names)}.")
+        groups[fate(tapes, name)].append(name)
+    for each, names in groups.items():
+        yield _finding(each, names)
 
 
-def _cut(tape: Tape, name: str) -> Step | None:
-    """The first operation, of those between the parameter and a result, behind which there is no gradient."""
-    reached = {number for number, each in tape.parameters.items() if each == name}
-    for step in tape.steps:
-        given = [tensor for tensor in step.inputs if memory(tensor) in reached]
-        made = {memory(tensor) for tensor in step.outputs} | step.written
-        if not given:
-            continue
-        carried = any(tensor.requires_grad for tensor in given) and any(each.requires_grad for each in step.outputs)
-        if (made - tape.own) & tape.live and not carried:
-            return step
-        reached |= made
-    return None
+def _finding(found: Fate, names: list[str]) -> Finding:
+    """A mistake where numbers are cut off that could carry a gradient, or dropped; notes where that may be meant."""
+    one = len(names) == 1
+    it, is_ = ("it", "it is") if one else ("them", "they are")
+    says = f"{listed(names)} {'gets' if one else 'get'} no gradient"
+    if found.how in ("cut", "choice", "written"):
+        verbs = "takes part in the output but gets" if one else "take part in the output but get"
+        says = f"{listed(names)} {verbs} no gradient"
+    why, fix = _why(found, it, f"say that {is_} frozen: requires_grad_(False)")
+    level: Literal["mistake", "note"] = "mistake" if found.how in ("cut", "dropped") else "note"
+    return Finding("no gradient", found.path, level, f"{says}: {why}.", f"{fix}.")
 
 
-def _cut_off(step: Step, names: list[str]) -> Finding:
-    """A mistake where numbers are cut off that could carry a gradient; a note where a choice is made: it has none."""
-    where, one = step.visit.name, len(names) == 1
-    says = f"{listed(names)} {'takes' if one else 'take'} part in the output but {'gets' if one else 'get'} no gradient"
-    if not any(tensor.is_floating_point() or tensor.is_complex() for tensor in step.outputs):
-        message = f"{says}: {step.name} in {where} has none."
-        return Finding("no gradient", step.visit.path, "note", message, "Nothing, if the choice itself is not learned.")
-    if step.name.startswith("detach"):  # .data is one too
-        message, fix = f"{says}: detach in {where} cuts it off.", f"Take detach() or .data out of {where}"
-    else:
-        message, fix = f"{says}: {step.name} in {where} runs without.", f"Take torch.no_grad() away from around {where}"
-    fix += f", or say that {_they(names)} frozen: requires_grad_(False)."
-    return Finding("no gradient", step.visit.path, "mistake", message, fix)
-
-
-def _them(names: list[str]) -> str:
-    return "it" if len(names) == 1 else "them"
-
-
-def _they(names: list[str]) -> str:
-    return "it is" if len(names) == 1 else "they are"
+def _why(found: Fate, it: str, frozen: str) -> tuple[str, str]:
+    """Why there is no gradient, and how to mend that."""
+    where = found.where
+    if found.how == "cut" and found.operation.startswith("detach"):  # .data is one too
+        return f"detach in {where} cuts it off", f"Take detach() or .data out of {where}, or {frozen}"
+    said: dict[How, tuple[str, str]] = {
+        "cut": (
+            f"{found.operation} in {where} runs without",
+            f"Take torch.no_grad() away from around {where} (give a checkpoint use_reentrant=False), or {frozen}",
+        ),
+        "choice": (f"{found.operation} in {where} has none", "Nothing, if the choice itself is not learned"),
+        "written": (f"the forward itself writes {it}", f"Nothing, or {frozen}"),
+        "number": (
+            f"{where} takes numbers out of {it}, as item() does",
+            "Compute with the tensor; nothing, if its value is not to be learned",
+        ),
+        "unread": (f"nothing reads {it}", f"Use {it} in forward, or delete {it}"),
+        "withheld": (f"an operation between {it} and the output hands none on", "Nothing, if that is meant"),
+        "aside": (f"what {where} makes of {it} reaches no output", "Nothing, if it is not needed here"),
+        "dropped": (
+            f"what {where} makes of {it} reaches no output",
+            f"Use that result (a later line may overwrite it), or delete {it}",
+        ),
+    }
+    return said[found.how]

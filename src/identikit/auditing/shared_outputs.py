@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import nn
 
 from identikit.auditing.tape import Tape, Visit
-from identikit.auditing.words import FILLS, in_place
+from identikit.auditing.words import fills, in_place, instead
 from identikit.results.finding import Finding
 from identikit.structure.operations import memory
 from identikit.structure.trees import Path, leaves
@@ -25,6 +27,7 @@ def find(tapes: Sequence[Tape]) -> Iterator[Finding]:
         yield from _handed_out(tape)
         for visit in tape.visits:
             yield from _edited(tape, visit)
+            yield from _kept(tape, visit)
 
 
 def _handed_out(tape: Tape) -> Iterator[Finding]:
@@ -46,7 +49,7 @@ def _edited(tape: Tape, visit: Visit) -> Iterator[Finding]:
     for number, one in enumerate(visit.outputs):
         if not any(overlap(one, other) for other in visit.outputs[:number]):
             continue
-        later = (step for step in tape.steps[visit.end :] if memory(one) in step.written and step.name not in FILLS)
+        later = (step for step in tape.steps[visit.end :] if memory(one) in step.written and not fills(step))
         writer = next(later, None)
         if writer is not None:
             message = (
@@ -55,6 +58,32 @@ def _edited(tape: Tape, visit: Visit) -> Iterator[Finding]:
             )
             fix = f"Return a copy from {visit.name}: x.clone(), or identikit.nn.Identity(copy=True)(x)."
             yield Finding("alias", visit.path, "mistake", message, fix)
+
+
+def _kept(tape: Tape, visit: Visit) -> Iterator[Finding]:
+    """A module returns the memory it was given, something writes there later, and the model hands it out with others.
+
+    `feats = self.identity(x); x -= x.mean()` is this; so is a dropout in eval mode whose result is edited: a note.
+    """
+    if isinstance(visit.module, nn.modules.dropout._DropoutNd) or len(tape.root.outputs) < 2:
+        return
+    told = {number for each in (visit, *visit.around()) for number in _twice(each)}
+    for number in (visit.taken & visit.returned & tape.root.returned) - told:
+        steps = tape.steps[visit.end :]
+        writer = next((step for step in steps if number in step.written and not fills(step)), None)
+        during = any(number in step.written for step in tape.steps[visit.start : visit.end])
+        if writer is not None and not during:
+            message = (
+                f"{writer.visit.name} writes in place ({in_place(writer)}) into what {visit.name} returned, which "
+                f"{tape.root.name} hands out: the caller gets the changed value."
+            )
+            fix = f"{instead(writer)} Nothing, if the changed value is meant."
+            yield Finding("alias", visit.path, "note", message, fix)
+
+
+def _twice(visit: Visit) -> list[int]:
+    returned = Counter(memory(tensor) for tensor in visit.outputs)
+    return [number for number, count in returned.items() if count > 1]
 
 
 def overlap(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -64,6 +65,16 @@ class Step:
         """Its name without the library's: "add_", "relu"."""
         return str(self.function._schema.name).rpartition("::")[2]
 
+    @cached_property
+    def read(self) -> set[int]:
+        """The memory of what it was given."""
+        return {memory(tensor) for tensor in self.inputs}
+
+    @cached_property
+    def made(self) -> set[int]:
+        """The memory of what it returned and of what it wrote into; none where Python took a number."""
+        return {memory(tensor) for tensor in self.outputs} | self.written
+
 
 @dataclass(eq=False)
 class Overwritten:
@@ -82,25 +93,35 @@ class Tape:
     visits: list[Visit] = field(default_factory=list)  # of the layers; the model's own is the root
     steps: list[Step] = field(default_factory=list)
     output: Any = None
+    handed: list[torch.Tensor] = field(default_factory=list)  # given as they are, not held by an object (a cache)
     results: list[torch.Tensor] = field(default_factory=list)  # in the output, or kept in an attribute
+    parameters: dict[int, str] = field(default_factory=dict)  # their memory, of before and after the forward
+    own: set[int] = field(default_factory=set)  # the memory of parameters and buffers, of before and after
     reached: set[str] | None = None  # the parameters that backward reached; None: there is no backward
     refused: str = ""  # what backward raised
     overwritten: list[Overwritten] = field(default_factory=list)
+    derived: bool = False  # the forward took a derivative, or torch.func was at work: a result may show in that alone
 
     @property
     def given(self) -> list[torch.Tensor]:
         """What the model was given."""
         return self.root.inputs
 
-    @cached_property
-    def parameters(self) -> dict[int, str]:
-        """The memory of each parameter, and its name."""
-        return {memory(parameter): name for name, parameter in self.model.named_parameters()}
+    def note_own(self) -> None:
+        """Note the memory of what the model holds now: `weight.data = other` puts other memory there."""
+        self.parameters |= {memory(parameter): name for name, parameter in self.model.named_parameters()}
+        self.own |= {memory(tensor) for tensor in [*self.model.parameters(), *self.model.buffers()]}
+
+    def memories(self, name: str) -> set[int]:
+        """The memory of the parameter `name`; two where the forward put other memory in."""
+        return {number for number, each in self.parameters.items() if each == name}
 
     @cached_property
-    def own(self) -> set[int]:
-        """The memory of every parameter and buffer."""
-        return {memory(tensor) for tensor in [*self.model.parameters(), *self.model.buffers()]}
+    def rewritten(self) -> set[str]:
+        """The parameters that the forward itself wrote into, or put other memory in."""
+        written = {number for step in self.steps for number in step.written}
+        homes = Counter(self.parameters.values())
+        return {name for number, name in self.parameters.items() if number in written or homes[name] > 1}
 
     @cached_property
     def from_inputs(self) -> set[int]:
@@ -112,21 +133,29 @@ class Tape:
         """The memory of everything that was computed from a parameter."""
         return self.computed_from(set(self.parameters))
 
-    def computed_from(self, start: set[int]) -> set[int]:
+    def computed_from(self, start: set[int], *, until: int | None = None) -> set[int]:
+        """The memory of everything that was computed from `start`, before the operation `until`."""
         reached = set(start)
-        for step in self.steps:
-            if any(memory(tensor) in reached for tensor in step.inputs):
-                reached |= {memory(tensor) for tensor in step.outputs} | step.written
+        for step in self.steps[:until]:
+            if step.read & reached:
+                reached |= step.made
         return reached
 
     @cached_property
     def live(self) -> set[int]:
         """The memory of everything that shows: in a result, in what outlives the pass, in a value that Python read."""
-        live = {memory(tensor) for tensor in self.results} | {memory(tensor) for tensor in self.given} | self.own
+        return self._computes(numbers=True)
+
+    @cached_property
+    def shown(self) -> set[int]:
+        """The memory of everything that shows in a tensor: what Python read as a number alone does not count."""
+        return self._computes(numbers=False)
+
+    def _computes(self, *, numbers: bool) -> set[int]:
+        live = {memory(tensor) for tensor in [*self.results, *self.given]} | self.own
         for step in reversed(self.steps):
-            made = {memory(tensor) for tensor in step.outputs} | step.written
-            if not made or made & live:
-                live |= {memory(tensor) for tensor in step.inputs}
+            if step.made & live or (numbers and not step.made):
+                live |= step.read
         return live
 
     def readers(self, number: int) -> list[Step]:
@@ -138,6 +167,6 @@ class Tape:
         readers: dict[int, list[Step]] = {}
         for step in self.steps:
             made = {memory(tensor) for tensor in step.outputs} - step.written
-            for number in {memory(tensor) for tensor in step.inputs} - made:  # a view shares what it looks at
+            for number in step.read - made:  # a view shares what it looks at
                 readers.setdefault(number, []).append(step)
         return readers

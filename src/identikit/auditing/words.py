@@ -10,12 +10,19 @@ from identikit.auditing.tape import Step
 
 _SIGNS = {"add_": "+=", "sub_": "-=", "mul_": "*=", "div_": "/="}
 #: Operations that put a value in place of another without reading it.
-FILLS = ("copy_", "fill_", "zero_", "index_put_", "_index_put_impl_", "index_copy_", "index_fill_", "masked_fill_")
+_FILLS = ("copy_", "fill_", "zero_", "index_put_", "_index_put_impl_", "index_copy_", "index_fill_", "masked_fill_")
+
+
+def fills(step: Step) -> bool:
+    """Whether an operation in place puts a value in place of another without reading it."""
+    return step.name in _FILLS or _into_out(step)
 
 
 def in_place(step: Step) -> str:
-    """An operation in place as it is written in Python: "+=", "relu_"."""
-    return "=" if step.name in FILLS else _SIGNS.get(step.name, step.name)
+    """An operation in place as it is written in Python: "+=", "relu_", "mul(out=)"."""
+    if _into_out(step):
+        return f"{step.name}(out=)"
+    return "=" if fills(step) else _SIGNS.get(step.name, step.name)
 
 
 def instead(step: Step) -> str:
@@ -26,9 +33,15 @@ def instead(step: Step) -> str:
     if name in _SIGNS:
         sign = _SIGNS[name]
         return f"In {where} write y = y {sign[0]} x, which makes a new value, instead of y {sign} x."
-    if name in FILLS:
+    if _into_out(step):
+        return f"In {where} call {name} without out=, which makes a new value."
+    if name in _FILLS or not hasattr(torch.Tensor, name.rstrip("_")):
         return f"In {where} write into a copy: x = x.clone()."
     return f"In {where} use {name.rstrip('_')}, which makes a new value, instead of {name}."
+
+
+def _into_out(step: Step) -> bool:
+    return not step.name.endswith("_") and bool(step.written)
 
 
 def shape(tensor: torch.Tensor) -> str:

@@ -44,9 +44,9 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code: 0, 2 for bad input, 130 after Ctrl-C.
+    """Run the command line and leave with its exit code.
 
-    1 is a defect, or a mistake that `audit` found.
+    0; 1 where `audit` found a mistake; 2 for bad input; 70 for an error that nobody expected; 130 after Ctrl-C.
     """
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in given
@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InputsError as error:
         if debug:
             raise
-        hint = "" if "--data" in str(error) else " On the command line: --data FILE."
+        known = "--data" in str(error) or any(each.startswith("--data") for each in given)
+        hint = "" if known else " On the command line: --data FILE."
         sys.exit(complain(InputsError(f"{error}{hint}")))
     except RoleError as error:
         if debug:

@@ -11,6 +11,8 @@ from rich.text import Text
 
 from identikit.errors import IdentikitError
 
+_UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h; 1 says that an audit found a mistake
+
 
 def show(*what: RenderableType) -> None:
     """Print results."""
@@ -41,4 +43,4 @@ def complain(error: BaseException | str) -> int:
     line = " ".join(text.split())
     console = Console(stderr=True, soft_wrap=True)
     console.print(Text.assemble(("error: ", "bold red"), line))
-    return error.exit_code if isinstance(error, IdentikitError) else 1
+    return error.exit_code if isinstance(error, IdentikitError) else _UNEXPECTED

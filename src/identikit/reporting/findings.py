@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 
 from rich.console import Group
 from rich.table import Table
@@ -14,30 +14,38 @@ from identikit.reporting.text import Fitted, as_text
 from identikit.results.finding import Finding, Findings
 
 _REPR_WIDTH = 100
+_SHOWN = 3  # layers of a stack that are named beside the first
 _NUMBER = re.compile(r"(?<![^.\"])\d+(?![^.\"])")
 
 
 def findings_table(findings: Findings) -> Fitted:
     """What an audit found; where it found nothing, what it looked for."""
-    together = Counter(_without_numbers(finding) for finding in findings)
-    first = {_without_numbers(finding): finding for finding in reversed(findings)}
-    lines = [(finding if together[key] == 1 else key, together[key]) for key, finding in reversed(first.items())]
+    together: dict[Finding, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        together[_without_numbers(finding)].append(finding)
 
     def build(width: int) -> Group:
         drawn = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
         drawn.add_column("level", no_wrap=True)
         drawn.add_column("layer", no_wrap=True)
         drawn.add_column("finding", overflow="fold")
-        for finding, count in lines:
-            path = numbers.clean(finding.module) or "the model"
-            where = [Text(numbers.shorten(path, max(12, width // 3)))]
-            where += [Text(f"{count} times", style="dim")] if count > 1 else []
-            said = [Text(numbers.clean(finding.message)), Text(numbers.clean(f"→ {finding.fix}"), style="dim")]
-            level = Text(finding.level, style="bold red" if finding.level == "mistake" else "yellow")
-            drawn.add_row(level, Group(*where), Group(*said))
+        for first, *others in together.values():
+            where = numbers.shorten(numbers.clean(first.module) or "the model", max(12, width // 3))
+            level = Text(first.level, style="bold red" if first.level == "mistake" else "yellow")
+            drawn.add_row(level, Text(where), Group(*_said(first, others)))
         return Group(drawn, Text(), *_summary(findings)) if findings else Group(*_summary(findings))
 
     return Fitted(build)
+
+
+def _said(first: Finding, others: list[Finding]) -> list[Text]:
+    """The first finding of a stack in full, and the layers where it is the same."""
+    said = [Text(numbers.clean(first.message)), Text(numbers.clean(f"→ {first.fix}"), style="dim")]
+    if others:
+        names = [numbers.clean(each.module) or "the model" for each in others[:_SHOWN]]
+        more = ", …" if len(others) > _SHOWN else ""
+        said.append(Text(f"and {len(others)} more: {', '.join(names)}{more}", style="dim"))
+    return said
 
 
 def _summary(findings: Findings) -> list[Text]:
