@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import sparse
 
 from identikit.errors import CellError, TableError
-from identikit.tabular.columns import chosen_columns, holds_numbers, read_table
+from identikit.tabular.cells import holds_numbers
+from identikit.tabular.columns import read_table
 
 
 def kinds(X: Any, **options: Any) -> str:
@@ -63,9 +66,39 @@ def test_arrays_and_lists(X: Any, expected: str) -> None:
 
 
 def test_every_way_to_be_missing_is_one() -> None:
-    cells = [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, "a"]
+    cells = [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, Decimal("nan"), Decimal("snan"), "a"]
     frame = pd.DataFrame({"a": pd.Series(cells, dtype=object)})
-    assert read_table(frame).columns[0].tolist() == [None] * 5 + ["a"]
+    assert read_table(frame).columns[0].tolist() == [None] * 7 + ["a"]
+
+
+def test_decimals_are_numbers() -> None:
+    (column,) = read_table([[Decimal("1.5")], [2], [Decimal("NaN")]]).columns
+    assert column.dtype == np.float64
+    np.testing.assert_array_equal(column, [1.5, 2, np.nan])
+
+
+def test_a_masked_cell_is_missing() -> None:
+    X = np.ma.array([[1.0, 2.0], [3.0, 4.0]], mask=[[False, True], [False, False]])
+    np.testing.assert_array_equal(np.stack(read_table(X).columns, axis=1), [[1, np.nan], [3, 4]])
+    assert read_table(X[1:]).columns[1].tolist() == [4]
+
+
+def test_a_column_of_nothing_is_of_numbers() -> None:
+    assert kinds([[None, "a"], [None, "b"]]) == "nc"
+
+
+def test_whole_numbers_beyond_what_floats_tell_apart_stay_categories_of_their_own() -> None:
+    large = [[2**62], [2**62 + 1]]
+    for X in (np.array(large), pd.DataFrame(large), large, np.array(large, dtype=object)):
+        assert read_table(X, categorical=[0]).columns[0].tolist() == [2**62, 2**62 + 1]
+
+
+def test_a_table_of_pyarrow() -> None:
+    pa = pytest.importorskip("pyarrow")
+    table = read_table(pa.table({"a": [1, None], "b": ["x", None], "flag": [True, False]}))
+    assert table.labels == ('column "a"', 'column "b"', 'column "flag"')
+    np.testing.assert_array_equal(table.columns[0], [1, np.nan])
+    assert [column.tolist() for column in table.columns[1:]] == [["x", None], [True, False]]
 
 
 def test_numbers_that_are_categories_are_said_so() -> None:
@@ -136,6 +169,33 @@ def test_the_table_handed_in_is_not_edited() -> None:
             "X has 1 dimension, and a table has 2. Reshape your data: X.reshape(-1, 1) where it is one column, "
             "X.reshape(1, -1) where it is one row.",
         ),
+        (
+            np.array([["2020-01-01"]], dtype="datetime64[ns]"),
+            "column 0 holds dates or times (datetime64[ns]). Give numbers instead: the year, the month, or the seconds "
+            "since a fixed day.",
+        ),
+        (
+            pd.DataFrame({"day": pd.Categorical(pd.to_datetime(["2020-01-01"]))}),
+            'column "day" holds dates or times (Timestamp). Give numbers instead: the year, the month, or the seconds '
+            "since a fixed day.",
+        ),
+        (
+            pd.DataFrame({"kind": pd.Categorical([1.0, np.inf])}),
+            'column "kind" holds an infinite value (inf) in row 1, 1 in all. '
+            "Put NaN there, which is a missing value, or drop those rows.",
+        ),
+        (
+            [[1.0], [10**400]],
+            "column 0 holds an infinite value (inf) in row 1, 1 in all. "
+            "Put NaN there, which is a missing value, or drop those rows.",
+        ),
+        (
+            np.zeros((2, 1), dtype=[("a", float), ("b", float)]),
+            "X is a structured array. Give a data frame: pandas.DataFrame(X).",
+        ),
+        ([[1, 2], [3]], "X has rows of different shapes: [2] in row 0, [1] in row 1."),
+        ([np.zeros(2), np.zeros(3)], "X has rows of different shapes: [2] in row 0, [3] in row 1."),
+        (torch.zeros(2, 2, device="meta"), "a tensor on the device meta holds no values. Give one with values."),
         (np.zeros((3, 0)), "X has 0 feature(s) (shape=(3, 0)) while a minimum of 1 is required."),
         (np.zeros((0, 2)), "X has 0 rows (shape=(0, 2)) while a minimum of 1 is required."),
     ],
@@ -155,26 +215,7 @@ def test_a_cell_that_is_no_single_value() -> None:
     assert isinstance(caught.value, TypeError)
 
 
-FRAME = pd.DataFrame({"age": [1], "city": ["x"]})
-
-
-@pytest.mark.parametrize(
-    ("chosen", "found"),
-    [(None, ()), (["city"], (1,)), ("age", (0,)), ([1, 0], (1, 0)), (np.array([False, True]), (1,)), ([], ())],
-)
-def test_columns_are_chosen_by_name_number_or_mask(chosen: Any, found: tuple[int, ...]) -> None:
-    assert chosen_columns(chosen, FRAME) == found
-
-
-@pytest.mark.parametrize(
-    ("chosen", "text"),
-    [
-        (["cit"], "categorical_features names 'cit', which is no column of X. Did you mean \"city\"?"),
-        ([2], "categorical_features names 2, which is no column of X."),
-        ([True], "categorical_features is a mask of 1 columns, and X has 2."),
-    ],
-)
-def test_columns_that_do_not_exist(chosen: Any, text: str) -> None:
-    with pytest.raises(TableError) as caught:
-        chosen_columns(chosen, FRAME)
-    assert str(caught.value) == text
+def test_tensors_are_tables() -> None:
+    given = torch.tensor([[1.5, 2.0]], requires_grad=True)
+    for X in (given, given.bfloat16()):
+        assert [column.tolist() for column in read_table(X).columns] == [[1.5], [2.0]]

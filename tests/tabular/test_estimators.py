@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-import copy
 import doctest
 import importlib
-import pickle
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -27,26 +24,7 @@ import identikit.nn.tabular_resnet
 import identikit.tabular
 from identikit.errors import MissingExtraError, TableError
 from identikit.tabular import ResNetClassifier, ResNetRegressor
-
-SMALL: dict[str, Any] = {"blocks": 2, "width": 16, "max_epochs": 15, "random_state": 0}
-
-
-def mixed(rows: int = 120) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
-    """Every kind of column with gaps; the target hangs on one of numbers, one of categories and one gap."""
-    random = np.random.RandomState(0)
-    size, colour = random.normal(size=rows), random.choice(["red", "green", "blue"], size=rows)
-    gap = np.where(random.rand(rows) < 0.3, np.nan, random.normal(size=rows))
-    frame = pd.DataFrame(
-        {
-            "size": size,
-            "colour": pd.Categorical(colour),
-            "gap": gap,
-            "text": pd.Series(np.where(random.rand(rows) < 0.2, None, "a"), dtype=object),
-            "flag": random.rand(rows) < 0.5,
-            "code": random.randint(3, size=rows),
-        }
-    )
-    return frame, size + 2.0 * (colour == "red") + 2.0 * np.isnan(gap)
+from tabular.tables import SMALL, mixed
 
 
 def test_a_mixed_table_is_learned() -> None:
@@ -62,6 +40,43 @@ def test_what_was_never_seen_is_predicted_all_the_same() -> None:
     model = ResNetRegressor(**SMALL).fit(X, y)
     new = X[:2].astype(object).assign(colour=["violet", None], text=["new", None], size=[np.nan, 1e9])
     assert np.isfinite(model.predict(new)).all()
+
+
+@pytest.mark.parametrize("scaling", ["quantile", "robust", "standard"])
+@pytest.mark.parametrize("value", [3.0, np.nan])
+def test_a_column_that_said_nothing_in_fit_says_nothing_later(scaling: str, value: float) -> None:
+    X, y = mixed()
+    X["dull"] = value
+    model = ResNetRegressor(**SMALL, scaling=scaling).fit(X, y)
+    before = model.predict(X)
+    for later in (0.0, 3.0001, 1e6):
+        assert np.array_equal(model.predict(X.assign(dull=later)), before)
+
+
+def test_a_prediction_of_numbers_written_as_text_is_that_of_its_row_alone() -> None:
+    X = np.array([["1", "a"], ["b", "a"], ["1", "c"]] * 10)
+    model = ResNetRegressor(**SMALL).fit(X, np.arange(30))
+    np.testing.assert_allclose(model.predict(X[:1]), model.predict(X)[:1], rtol=1e-12)
+
+
+def test_a_table_of_pyarrow_has_names() -> None:
+    pa = pytest.importorskip("pyarrow")
+    X = pa.table({"size": np.arange(30.0), "kind": ["a", "b", None] * 10})
+    model = ResNetRegressor(**SMALL, categorical_features=["kind"]).fit(X, np.arange(30))
+    assert model.feature_names_in_.tolist() == ["size", "kind"]
+    assert np.array_equal(model.predict(X.to_pandas()), model.predict(X))
+    with pytest.raises(ValueError, match="Feature names must be in the same order"):
+        model.predict(X.select(["kind", "size"]))
+
+
+def test_masks_hide_cells_and_targets() -> None:
+    X = np.random.RandomState(0).normal(size=(30, 2))
+    hidden = X > 1
+    masked, holed = np.ma.array(X, mask=hidden), np.where(hidden, np.nan, X)
+    model = ResNetRegressor(**SMALL).fit(masked, X[:, 0])
+    assert np.array_equal(model.predict(masked), ResNetRegressor(**SMALL).fit(holed, X[:, 0]).predict(holed))
+    with pytest.raises(TableError, match="y, column 0 holds a missing value"):
+        model.fit(X, masked)
 
 
 def test_a_prediction_is_that_of_its_row_alone() -> None:
@@ -86,13 +101,6 @@ def test_the_same_seed_gives_the_same_bits_and_touches_nobody_s(kind: Any) -> No
         for one, two in zip(first.network_.state_dict().values(), second.network_.state_dict().values(), strict=True)
     )
     assert first.loss_curve_ == second.loss_curve_ != other.loss_curve_
-
-
-def test_threads_are_as_before() -> None:
-    X, y = mixed()
-    before = torch.get_num_threads()
-    ResNetRegressor(**SMALL, n_jobs=2).fit(X, y).predict(X)
-    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("scaling", ["quantile", "robust", "standard", None])
@@ -161,6 +169,50 @@ def test_rows_to_stop_by_may_be_given() -> None:
     assert str(caught.value) == "X_val is there to stop early by, and early_stopping=False. Leave out one of them."
 
 
+@pytest.mark.parametrize(
+    ("val", "text"),
+    [
+        (
+            {"size": np.inf},
+            'X_val, column "size" holds an infinite value (inf) in row 0, 120 in all. '
+            "Put NaN there, which is a missing value, or drop those rows.",
+        ),
+        (
+            {"size": "a"},
+            "X_val, column \"size\" held numbers when the estimator was fitted and holds 'a' now. "
+            "Give numbers, or fit again.",
+        ),
+    ],
+)
+def test_the_rows_to_stop_by_are_called_by_their_name(val: dict[str, Any], text: str) -> None:
+    X, y = mixed()
+    with pytest.raises(TableError) as caught:
+        ResNetRegressor(**SMALL).fit(X, y, X_val=X.assign(**val), y_val=y)
+    assert str(caught.value) == text
+    with pytest.raises(TableError) as caught:
+        ResNetRegressor(**SMALL).fit(X, y, X_val=X[["size"]], y_val=y)
+    assert str(caught.value) == "X_val has 1 columns, and X has 6. Give the same."
+    with pytest.raises(TableError) as caught:
+        ResNetRegressor(**SMALL).fit(X, y, X_val=X, y_val=y[:7])
+    assert str(caught.value) == "X_val has 120 rows and y_val 7. Give one target for each row."
+    with pytest.raises(TableError) as caught:
+        ResNetRegressor(**SMALL).fit(X, y, X_val=X, y_val=["a"] * len(X))
+    assert str(caught.value) == "y_val holds 'a' in row 0, and a regression needs numbers."
+
+
+def test_a_target_far_from_all_that_was_seen_is_named() -> None:
+    X, y = np.arange(20.0)[:, None], np.arange(20.0)
+    far = np.where(y == 3, 1e37, y)
+    with pytest.raises(TableError) as caught:
+        ResNetRegressor(**SMALL).fit(X, y, X_val=X, y_val=far)
+    assert str(caught.value) == (
+        "y_val holds 1e+37 in row 3, and the estimator was fitted on targets around 9.5 ± 5.76628. "
+        "Correct it, or fit again."
+    )
+    with pytest.raises(TableError, match=r"^y holds 1e\+37 in row 3, and the estimator was fitted"):
+        ResNetRegressor(**SMALL).partial_fit(X, y).partial_fit(X, far)
+
+
 def test_tiny_tables() -> None:
     X, y = mixed(3)
     for rows in (2, 3):
@@ -168,7 +220,10 @@ def test_tiny_tables() -> None:
     assert ResNetClassifier(**SMALL, batch_size=2).fit(X, ["a", "b", "a"]).validation_curve_ == []
     with pytest.raises(TableError) as caught:
         ResNetRegressor().fit(X[:1], y[:1])
-    assert str(caught.value) == ("n_samples=1 is too few: batch norm learns from two rows at least. Give more rows.")
+    assert str(caught.value) == (
+        "n_samples=1 is too few: batch norm learns from two rows at least. Give more rows, or hold out fewer "
+        "(validation_fraction)."
+    )
 
 
 def test_one_class() -> None:
@@ -189,59 +244,6 @@ def test_an_error_leaves_the_estimator_as_it_was() -> None:
     assert np.array_equal(model.predict(X), before)
     with pytest.raises(NotFittedError):
         ResNetRegressor().predict(X)
-
-
-def test_partial_fit_learns_in_chunks() -> None:
-    X, y = load_wine(return_X_y=True)
-    order = np.random.RandomState(0).permutation(len(X))
-    model = ResNetClassifier(**SMALL)
-    for _ in range(20):
-        for chunk in np.array_split(order, 3):
-            assert model.partial_fit(X[chunk], y[chunk], classes=[0, 1, 2]) is model
-    assert model.score(X, y) > 0.9
-    assert model.n_epochs_ == len(model.loss_curve_) == 60
-
-
-def test_partial_fit_is_repeatable_and_survives_a_pickle() -> None:
-    X, y = mixed()
-    one, two = ResNetRegressor(**SMALL), ResNetRegressor(**SMALL)
-    for _ in range(3):
-        one.partial_fit(X, y)
-        two = pickle.loads(pickle.dumps(two)).partial_fit(X, y)
-    assert np.array_equal(one.predict(X), two.predict(X))
-
-
-def test_partial_fit_goes_on_from_fit() -> None:
-    X, y = mixed()
-    model = ResNetRegressor(**SMALL).fit(X, y)
-    fitted, scaler = copy.deepcopy(model), model.preprocessor_
-    model.partial_fit(X, y)
-    assert model.preprocessor_ is scaler
-    assert model.n_epochs_ == fitted.n_epochs_ + 1
-    assert not np.array_equal(model.predict(X), fitted.predict(X))
-    assert np.corrcoef(model.predict(X), fitted.predict(X))[0, 1] > 0.9
-    assert np.array_equal(model.fit(X, y).predict(X), fitted.predict(X))
-
-
-def test_partial_fit_needs_to_know_the_classes() -> None:
-    model = ResNetClassifier(**SMALL)
-    with pytest.raises(TableError) as caught:
-        model.partial_fit([[1], [2]], ["a", "b"])
-    assert str(caught.value) == "classes must be given on the first call of partial_fit: all that will ever come."
-    model.partial_fit([[1], [2]], ["a", "a"], classes=["a", "b"])
-    with pytest.raises(TableError) as caught:
-        model.partial_fit([[1], [2]], ["a", "b"], classes=["a", "c"])
-    assert str(caught.value) == "classes=['a', 'c'] are not those of the first call, ['a', 'b']."
-    with pytest.raises(TableError) as caught:
-        model.partial_fit([[1], [2]], ["a", "c"])
-    assert str(caught.value) == "y holds 'c' in row 1, which is none of the classes ('a', 'b')."
-
-
-def test_partial_fit_takes_as_many_outputs_as_before() -> None:
-    model = ResNetRegressor(**SMALL).partial_fit([[1], [2]], [1, 2])
-    with pytest.raises(TableError) as caught:
-        model.partial_fit([[1], [2]], [[1, 2], [3, 4]])
-    assert str(caught.value) == "y has 2 columns, and the first call had 1. Give as many."
 
 
 def test_extreme_targets_overflow_nothing() -> None:

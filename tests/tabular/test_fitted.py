@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from sklearn.datasets import load_diabetes, load_wine
 from sklearn.exceptions import NotFittedError
 
 import identikit as ik
-from identikit.errors import BudgetError
+from identikit.errors import BudgetError, MetricError, TableError
 from identikit.tabular import ResNetClassifier, ResNetRegressor
 
 SMALL: dict[str, Any] = {"blocks": 3, "width": 16, "max_epochs": 25, "random_state": 0}
@@ -85,9 +86,40 @@ def test_where_every_block_is_needed_nothing_changes() -> None:
     score = model.layer_report(X, y, progress=False)
     true = model.predict(X)
     assert all(row.edited < 1 for row in score.rows)
-    with pytest.raises(BudgetError, match=r"^--keep 1 cannot be reached by dropping any layer of \"blocks\.\*\";"):
+    with pytest.raises(BudgetError) as caught:
         model.prune(X, true, keep=1.0, progress=False)
+    report = model.layer_report(X, true, progress=False)
+    best = max(report.rows, key=lambda row: row.edited)
+    share = math.floor(best.edited * 1000) / 1000
+    assert str(caught.value) == (
+        f"keep=1 cannot be reached: without the block that is missed least ({best.places[0]}), {share:g} of r2 is "
+        f"left. {f'Try keep={share:g}.' if share > 0 else 'Every block is needed.'}"
+    )
     assert model.network_ is before
+
+
+def test_prune_says_what_is_wrong_as_it_was_called() -> None:
+    model, X, y = fitted(ResNetRegressor)
+    for keep in ("0.9", 1.5, 0, True, float("nan")):
+        with pytest.raises(TableError) as caught:
+            model.prune(X, y, keep=keep)
+        assert str(caught.value) == f"keep={keep!r} is no share above 0 and up to 1: 0.98 keeps 98 % of the score."
+    with pytest.raises(
+        MetricError, match=r"^keep is a share of the score, and r2 is -\d.* with all blocks, not above 0"
+    ):
+        model.prune(X, -10 * y, keep=0.9, progress=False)
+    model.network_.blocks = model.network_.blocks[:1]
+    with pytest.raises(BudgetError) as one:
+        model.prune(X, y, progress=False)
+    assert str(one.value) == "the network has one block left, and one has to stay."
+
+
+def test_rows_to_judge_by_are_read_in_any_surroundings() -> None:
+    model, X, y = fitted()
+    before = model.layer_report(X, y, progress=False)
+    with torch.inference_mode(), torch.device("meta"):
+        after = model.layer_report(X, y, progress=False)
+    assert [row.edited for row in after.rows] == [row.edited for row in before.rows]
 
 
 def test_not_fitted() -> None:

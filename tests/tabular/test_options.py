@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from identikit.errors import TableError
@@ -29,6 +30,8 @@ from identikit.tabular.options import Options, check_options
         ("weight_decay", "0", "no number from 0 up"),
         ("n_jobs", 0, "no number of threads. Give 1 or more, -1 for all processors, or None"),
         ("early_stopping", 1, "neither True nor False"),
+        ("batch_size", np.array([32, 64]), "no whole number from 2 up"),
+        ("progress", "x", "neither True, False nor None"),
     ],
 )
 def test_refused(name: str, value: Any, words: str) -> None:

@@ -75,11 +75,36 @@ def test_arrays_and_several_outputs(tmp_path: Path) -> None:
     assert not hasattr(twin, "feature_names_in_")
 
 
+@pytest.mark.parametrize("scaling", ["quantile", "robust", "standard", None])
+def test_a_table_of_categories_only(scaling: str | None, tmp_path: Path) -> None:
+    X = table()[["text", "flag"]]
+    model = ResNetRegressor(**SMALL, scaling=scaling).fit(X, np.arange(40))
+    assert np.array_equal(ResNetRegressor.load(model.save(tmp_path / "model")).predict(X), model.predict(X))
+
+
+def test_columns_that_held_nothing_and_large_categories_come_back(tmp_path: Path) -> None:
+    X = table().assign(empty=None, code=2**62 + np.arange(40) % 2)
+    model = ResNetRegressor(**SMALL, categorical_features=["code"]).fit(X, np.arange(40))
+    twin = ResNetRegressor.load(model.save(tmp_path / "model"))
+    later = X.assign(empty="now")
+    assert twin.preprocessor_.categories == model.preprocessor_.categories
+    assert np.array_equal(twin.predict(later), model.predict(X))
+
+
+def test_an_estimator_of_a_device_that_is_not_there_is_loaded(tmp_path: Path) -> None:
+    model = fitted().set_params(device="cuda:99")
+    twin = ResNetRegressor.load(model.save(tmp_path / "model"))
+    assert np.array_equal(twin.set_params(device="cpu").predict(table()), fitted().predict(table()))
+
+
 def test_an_existing_folder_is_replaced_only_when_asked(tmp_path: Path) -> None:
     model = fitted()
     model.save(tmp_path / "model")
-    with pytest.raises(SaveError, match="exists already"):
+    with pytest.raises(SaveError) as caught:
         model.save(tmp_path / "model")
+    assert str(caught.value) == (
+        f"{tmp_path / 'model'} exists already. Name another folder, or replace it: save(path, overwrite=True)."
+    )
     other = fitted(random_state=1)
     other.save(tmp_path / "model", overwrite=True)
     assert np.array_equal(ResNetRegressor.load(tmp_path / "model").predict(table()), other.predict(table()))
@@ -93,6 +118,15 @@ def test_what_cannot_be_said_in_json_leaves_nothing(tmp_path: Path) -> None:
         'column "when" holds a Interval, which a file of text cannot. Give text or numbers, and fit again.': (
             ResNetRegressor(**SMALL).fit(table().assign(when=pd.cut(np.arange(40), 3)), np.arange(40))
         ),
+        'column "pair" holds a tuple, which a file of text cannot. Give text or numbers, and fit again.': (
+            ResNetRegressor(**SMALL).fit(table().assign(pair=[(1, 2)] * 40), np.arange(40))
+        ),
+        "ResNetRegressor could not be loaded again (TabularResNet: dropout=2 is no share from 0 up to 1, such as 0.15)"
+        "; nothing was saved.": fitted().set_params(dropout=2),
+        'ResNetRegressor could not be loaded again (column "gap" holds numbers too large for float32 with '
+        "scaling='standard'. Use scaling=\"quantile\"); nothing was saved.": ResNetRegressor(
+            **SMALL, scaling="standard"
+        ).fit(table()[["gap"]].fillna(0) * 1e-40, np.arange(40)),
     }
     for text, model in cases.items():
         with pytest.raises(SaveError) as caught:
@@ -156,6 +190,17 @@ def weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Pa
         (changed(lambda facts: facts["columns"].update(scaling="no")), "is damaged ("),
         (changed(lambda facts: facts["columns"]["categories"].pop()), "is damaged ("),
         (changed(lambda facts: facts["target"].update(mean=[1, 2])), "is damaged ("),
+        (changed(lambda facts: facts["target"].update(scale=[1, 2])), 'is damaged ("target" is not what was written)'),
+        (changed(lambda facts: facts["target"].update(single="no")), 'is damaged ("target" is not what was written)'),
+        (changed(lambda facts: facts["columns"]["names"].pop()), 'is damaged ("names" is not what was written)'),
+        (
+            changed(lambda facts: facts["training"].update(loss_curve_=None)),
+            'is damaged ("loss_curve_" is not what was written)',
+        ),
+        (
+            changed(lambda facts: facts["training"].update(n_epochs_="3")),
+            'is damaged ("n_epochs_" is not what was written)',
+        ),
         (changed(lambda facts: facts["arguments"].update(dropout="x")), "is damaged ("),
         (changed(lambda facts: facts["arguments"].update(new=1)), "is damaged ("),
         (changed(lambda facts: facts.update(training={})), "is damaged ("),

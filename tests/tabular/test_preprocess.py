@@ -53,7 +53,7 @@ def test_bools_and_codes_are_known_by_their_value() -> None:
     known = fitted(pd.DataFrame({"a": [True, False], "b": pd.Categorical([3, 1])}))
     later = np.array([[True, 1], [False, 3]], dtype=object)
     assert known.categories == {0: (False, True), 1: (1, 3)}
-    assert known(read_table(later, categorical=[1]))[1].tolist() == [[2, 1], [1, 2]]
+    assert known(read_table(later, categorical=known.categorical))[1].tolist() == [[2, 1], [1, 2]]
 
 
 def test_no_categories_and_no_numbers() -> None:
@@ -63,10 +63,45 @@ def test_no_categories_and_no_numbers() -> None:
     assert codes.shape == (4, 1)
 
 
-def test_a_column_without_a_single_value_is_a_constant() -> None:
-    X = np.array([[np.nan, 1.0], [np.nan, 2.0]])
-    numbers, _ = fitted(X, "quantile")(read_table(X))
-    assert numbers[:, 0].tolist() == [0, 0]
+@pytest.mark.parametrize("nothing", [[np.nan] * 4, [None] * 4, pd.array([None] * 4, dtype="string")])
+def test_a_column_without_a_single_value_is_left_out_whatever_comes(nothing: Any) -> None:
+    known = fitted(FRAME.assign(text=nothing))
+    assert known.numbers == (0, 1)
+    assert known.marked == (1,)
+    assert known.categories == {3: ("x", "y", None)}
+    for later in (["a"] * 4, [1, 2, 3, 4], nothing):
+        numbers, codes = known(read_table(FRAME.assign(text=later), categorical=known.categorical))
+        assert numbers.equal(fitted()(read_table(FRAME))[0])
+        assert codes.tolist() == [[1], [3], [1], [2]]
+
+
+def test_a_table_without_a_single_value() -> None:
+    with pytest.raises(TableError) as caught:
+        fitted([[None], [None]])
+    assert str(caught.value) == "X holds no value: every cell is missing. Give at least one column with values."
+
+
+@pytest.mark.parametrize(
+    ("column", "scaling"),
+    [
+        (1.7e9 + np.arange(4), None),
+        (np.array([-1.7e308, -1.7e308, 1.7e308, 1.7e308]), "robust"),
+        (np.array([-1.7e308, -1.7e308, 0, 1.7e308, 1.7e308]), "robust"),
+    ],
+)
+def test_a_column_that_would_be_lost_is_refused(column: Any, scaling: str | None) -> None:
+    X = pd.DataFrame({"full": column})
+    with pytest.raises(TableError) as caught:
+        fitted(X, scaling)
+    assert str(caught.value) == (
+        f'column "full" holds numbers too large for float32 with scaling={scaling!r}. Use scaling="quantile".'
+    )
+    fitted(X, "quantile")
+
+
+def test_years_and_days_are_no_such_columns() -> None:
+    fitted(FRAME.assign(full=[2019, 2020, 2021, 2022]))
+    fitted(FRAME.assign(full=1.7e9 + 86400 * np.arange(4)))
 
 
 def test_a_column_of_numbers_may_come_without_any() -> None:
@@ -91,7 +126,16 @@ def test_the_probe_runs_through_it_and_shows_every_case() -> None:
         ),
         (
             FRAME.assign(text=[1, 2, 3, 4]),
-            'column "text" held text when the estimator was fitted and holds numbers now. Give text, or fit again.',
+            'column "text" held text when the estimator was fitted and holds 1 now. Give text, or fit again.',
+        ),
+        (
+            FRAME.assign(codes=["1", "2", "1", "2"]),
+            "column \"codes\" held numbers when the estimator was fitted and holds '1' now. "
+            "Give numbers, or fit again.",
+        ),
+        (
+            FRAME.assign(flag="True"),
+            "column \"flag\" held bools when the estimator was fitted and holds 'True' now. Give bools, or fit again.",
         ),
         (
             FRAME.assign(gaps=[1e300] * 4),
@@ -100,6 +144,8 @@ def test_the_probe_runs_through_it_and_shows_every_case() -> None:
     ],
 )
 def test_columns_that_are_no_longer_what_they_were(later: pd.DataFrame, text: str) -> None:
+    X = FRAME.assign(codes=pd.Categorical([1, 2, 1, 2]), flag=[True, False, True, False])
+    known = fitted(X)
     with pytest.raises(TableError) as caught:
-        fitted()(read_table(later))
+        known(read_table(X.assign(**{name: later[name] for name in later}), categorical=known.categorical))
     assert str(caught.value) == text

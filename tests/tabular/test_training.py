@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from identikit.errors import TableError
 from identikit.nn.tabular_resnet import TabularResNet
 from identikit.progress import Bar
 from identikit.tabular.held_out import split
-from identikit.tabular.surroundings import device_named, own_randomness, threads
 from identikit.tabular.training import History, Recipe, Rows, Trainer, automatic_batch_size, train
 
 CPU = torch.device("cpu")
@@ -122,28 +122,24 @@ def test_too_few_rows_are_not_held_out() -> None:
     assert len(split(80, 0.1, np.random.RandomState(0))[1]) == 8
 
 
-def test_nobody_s_random_numbers_change() -> None:
-    torch.manual_seed(3)
-    before = torch.get_rng_state()
-    with own_randomness(1, CPU):
-        first = torch.rand(1)
-    with own_randomness(1, CPU):
-        assert torch.equal(torch.rand(1), first)
-    assert torch.equal(torch.get_rng_state(), before)
+def test_going_on_leaves_the_training_before_as_it_was() -> None:
+    before = trainer()
+    before.epoch(rows(), torch.Generator().manual_seed(0))
+    weights = copy.deepcopy(before.network.state_dict())
+    after = before.goes_on(dataclasses.replace(before.recipe, learning_rate=0.5, weight_decay=0.25), CPU)
+    after.epoch(rows(), torch.Generator().manual_seed(1))
+    assert all(torch.equal(value, weights[name]) for name, value in before.network.state_dict().items())
+    assert [(group["lr"], group["weight_decay"]) for group in after.optimizer.param_groups] == [(0.5, 0.25)]
+    assert (before.steps, after.steps) == (5, 10)
 
 
-def test_threads_are_put_back() -> None:
-    before = torch.get_num_threads()
-    with threads(3):
-        assert torch.get_num_threads() == 3
-    with pytest.raises(ValueError, match="three"), threads(3):
-        int("three")
-    with threads(-1):
-        assert torch.get_num_threads() >= 1
-    assert torch.get_num_threads() == before
-
-
-def test_a_device_that_is_not_there() -> None:
-    assert device_named("auto").type in ("cpu", "cuda")
-    with pytest.raises(TableError, match=r"^device='gpu' cannot be used \(.*\)\. Use \"cpu\", or \"auto\"\.$"):
-        device_named("gpu")
+def test_going_on_by_the_same_recipe_is_training_on() -> None:
+    one = trainer()
+    two = copy.deepcopy(one)
+    for seed in range(3):
+        two = two.goes_on(two.recipe, CPU)
+        for each in (one, two):
+            torch.manual_seed(seed)
+            each.epoch(rows(), torch.Generator().manual_seed(seed))
+    pairs = zip(one.averaged.state_dict().values(), two.averaged.state_dict().values(), strict=True)
+    assert all(torch.equal(first, second) for first, second in pairs)

@@ -24,8 +24,9 @@ class ResNetClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc] 
     """A residual network for tables with the interface of scikit-learn, trained on the cross entropy.
 
     Columns may be numbers, text, bools, pandas' categories; values may be missing (NaN, None), where the network gets
-    the median and a column that marks it, or a category of its own. A category not seen in `fit` counts as none. The
-    arguments are explained at `__init__`; there is no `sample_weight` (`fit` says why).
+    the median and a column that marks it, or a category of its own. A category not seen in `fit` counts as none; a
+    column that held no value, or one number throughout, says nothing later. The arguments are explained at `__init__`;
+    there is no `sample_weight` (`fit` says why).
 
     Attributes:
         classes_: the labels, in order.
@@ -51,7 +52,9 @@ class ResNetClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc] 
         """Go once through these rows, as one epoch of training.
 
         The first call learns from them what the columns are; it needs `classes`, all that will ever come. After `fit`
-        training goes on from what it found. Raises TableError.
+        training goes on from what it found. `learning_rate`, `weight_decay`, `batch_size`, `n_jobs` and `device` are
+        looked at in each call; the network keeps its sizes and dropout. Raises TableError, and then nothing has
+        changed.
         """
         if classes is None and not hasattr(self, "network_"):
             raise TableError("classes must be given on the first call of partial_fit: all that will ever come.")
@@ -79,8 +82,8 @@ class ResNetClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc] 
             raise TableError(f"y holds 1 class ({found.tolist()[0]!r}), and there must be two at least to tell apart.")
         self.classes_ = found
 
-    def _target(self, y: Any) -> torch.Tensor:
-        return torch.from_numpy(numbered(read_labels(y), self.classes_))
+    def _target(self, y: Any, what: str = "y") -> torch.Tensor:
+        return torch.from_numpy(numbered(read_labels(y, what), self.classes_, what))
 
     def _out_features(self) -> int:
         return len(self.classes_)

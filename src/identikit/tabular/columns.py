@@ -5,18 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from identikit.errors import CellError, TableError, did_you_mean
-
-#: Numbers are float64 with NaN for what is missing; categories are objects with None for it.
-Column = npt.NDArray[Any]
+from identikit.errors import TableError
+from identikit.tabular.cells import (
+    Column,
+    as_numbers,
+    complex_text,
+    date_text,
+    infinite,
+    is_number,
+    kinds_of,
+    without_missing,
+)
+from identikit.tabular.grid import Grid, read_grid
 
 
 @dataclass(frozen=True)
@@ -32,93 +39,82 @@ class Table:
         return Table(tuple(column[index] for column in self.columns), self.labels, len(index))
 
 
-def holds_numbers(column: Column) -> bool:
-    """Whether the column holds numbers; else it holds categories."""
-    return column.dtype != object
-
-
 def read_table(X: Any, *, categorical: Collection[int] = (), what: str = "X") -> Table:
     """The columns of `X`: a data frame, an array, or a list of rows.
 
     Numbers are numbers. Text, bools and pandas' categories are categories, and so are the columns that `categorical`
-    counts off. A column of objects is what its cells are. NaN, None and pandas' NA are missing values. `what` is the
-    table's name in messages: "X" or "y".
+    counts off. A column of objects is what its cells are. NaN, None and pandas' NA are missing values, and so is what
+    a mask hides. `what` is the table's name in messages.
 
     Raises TableError, one line, where this is no table, or where a column mixes numbers and text or holds a value that
     is infinite, complex, a date, or no single value at all.
     """
-    frame = hasattr(X, "iloc") and hasattr(X, "columns")
-    cells: Any = X if frame else _as_cells(X)
-    rows, count = cells.shape
-    if count == 0:
-        raise TableError(f"{what} has 0 feature(s) (shape=({rows}, 0)) while a minimum of 1 is required.")
-    if rows == 0:
-        raise TableError(f"{what} has 0 rows (shape=(0, {count})) while a minimum of 1 is required.")
-    names = [f'"{name}"' if isinstance(name, str) else str(name) for name in (X.columns if frame else range(count))]
-    opening = "" if what == "X" else f"{what}, "
-    labels = (what,) if what != "X" and count == 1 else tuple(f"{opening}column {name}" for name in names)
-    columns = []
+    return read_columns(read_grid(X, what), categorical=categorical, what=what)
+
+
+def read_columns(grid: Grid, *, categorical: Collection[int] = (), what: str = "X") -> Table:
+    """The same for a table that was taken apart already."""
+    labels, columns = grid.labels(what), []
     for number, label in enumerate(labels):
-        meant = number in categorical
-        column = cells.iloc[:, number] if frame else cells[:, number]
-        column = _of_frame(column, label, meant) if frame else _of_array(column, label, meant)
-        _refuse_infinite(column, label, what)
-        columns.append(_without_missing(column.astype(object)) if meant else column)
-    return Table(tuple(columns), labels, rows)
+        found = grid.columns[number]
+        column = _categories(found, label) if number in categorical else _column(found, label)
+        _refuse_infinite(column, label)
+        columns.append(column)
+    return Table(tuple(columns), labels, grid.rows)
 
 
-def _as_cells(X: Any) -> npt.NDArray[Any]:
-    """An array of two dimensions; the cells of a list keep their kinds."""
-    if hasattr(X, "toarray"):
-        raise TableError("X is a sparse matrix, and a dense table is needed. Convert it: X.toarray().")
-    cells = np.asarray(X) if hasattr(X, "__array__") else np.asarray(X, dtype=object)
-    if cells.ndim != 2:
-        raise TableError(
-            f"X has {cells.ndim} dimension{'s' if cells.ndim != 1 else ''}, and a table has 2. Reshape your data: "
-            "X.reshape(-1, 1) where it is one column, X.reshape(1, -1) where it is one row."
-        )
+def _column(column: Any, label: str) -> Column:
+    """A column by what it holds."""
+    return _of_frame(column, label) if hasattr(column, "iloc") else _of_array(column, label)
+
+
+def _categories(column: Any, label: str) -> Column:
+    """A column that is meant as categories, whatever it holds; whole numbers stay whole."""
+    if not hasattr(column, "iloc"):
+        _refuse_dates(column, label)
+    cells = without_missing(_objects(column))
+    kinds_of(cells, label)
     return cells
 
 
-def _of_frame(series: Any, label: str, meant: bool) -> Column:
+def _of_frame(series: Any, label: str) -> Column:
     """A column of a data frame. pandas is loaded already: the frame is its own."""
     from pandas.api import types
 
     kind = series.dtype
     if isinstance(kind, types.CategoricalDtype) or types.is_bool_dtype(kind):
-        return _without_missing(series.astype(object).to_numpy())
+        return _categories(series, label)
     if types.is_complex_dtype(kind):
-        raise TableError(_complex(label))
+        raise TableError(complex_text(label))
     if types.is_numeric_dtype(kind):
         return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
-    return _of_objects(series.astype(object).to_numpy(), label, meant)
+    return _of_objects(_objects(series), label)
 
 
-def _of_array(cells: npt.NDArray[Any], label: str, meant: bool) -> Column:
+def _of_array(cells: npt.NDArray[Any], label: str) -> Column:
     if cells.dtype.kind in "fiu":
         return cells.astype(np.float64)
     if cells.dtype.kind == "c":
-        raise TableError(_complex(label))
-    if cells.dtype.kind in "US" and not meant and _reads_as_numbers(cells):
+        raise TableError(complex_text(label))
+    _refuse_dates(cells, label)
+    if cells.dtype.kind in "US" and _reads_as_numbers(cells):
         raise TableError(
             f"{label} holds numbers written as text ({str(cells[0])!r}), as numpy makes them of a mixed table. "
             "Give a data frame or np.array(rows, dtype=object); or, where these are categories, say so: "
             f"categorical_features=[{label.split()[-1]}]."
         )
-    return _of_objects(cells.astype(object), label, meant)
+    return _of_objects(cells.astype(object), label)
 
 
-def _of_objects(cells: Column, label: str, meant: bool) -> Column:
-    """Objects by what they are: all numbers, or all categories; a mixture is refused unless `meant` as categories."""
-    cells = _without_missing(cells)
-    kinds = {type(cell) for cell in cells if cell is not None}
-    for kind in kinds:
-        _check_kind(kind, cells, label)
-    numbers = {kind for kind in kinds if issubclass(kind, Real)} - {bool, np.bool_}
-    if meant or (kinds and not numbers):
-        return cells
+def _of_objects(cells: Column, label: str) -> Column:
+    """Objects by what they are: all numbers, or all categories; a mixture is refused. Nothing at all is numbers."""
+    cells = without_missing(cells)
+    kinds = kinds_of(cells, label)
+    numbers = {kind for kind in kinds if is_number(kind)}
     if numbers == kinds:
-        return np.array([np.nan if cell is None else float(cell) for cell in cells], dtype=np.float64)
+        return as_numbers(cells)
+    if not numbers:
+        return cells
     one = next(cell for cell in cells if type(cell) in numbers)
     other = next(cell for cell in cells if type(cell) in kinds - numbers)
     raise TableError(
@@ -127,30 +123,8 @@ def _of_objects(cells: Column, label: str, meant: bool) -> Column:
     )
 
 
-def _check_kind(kind: Any, cells: Column, label: str) -> None:
-    """Raise for a kind of cell that is neither a number nor a category."""
-    if issubclass(kind, complex):
-        raise TableError(_complex(label))
-    if issubclass(kind, np.datetime64 | np.timedelta64) or hasattr(kind, "strftime") or hasattr(kind, "total_seconds"):
-        raise TableError(
-            f"{label} holds dates or times ({kind.__name__}). Give numbers instead: the year, the month, or the "
-            "seconds since a fixed day."
-        )
-    if not issubclass(kind, Hashable):
-        row = next(number for number, cell in enumerate(cells) if type(cell) is kind)
-        raise CellError(
-            f"{label}, row {row}: argument must be a string or a real number, found a {kind.__name__}. "
-            "Give one value a cell."
-        )
-
-
-def _without_missing(cells: Column) -> Column:
-    """Objects with None for every way in which a value can be missing."""
-    return np.fromiter((None if _is_missing(cell) else cell for cell in cells), dtype=object, count=len(cells))
-
-
-def _is_missing(cell: Any) -> bool:
-    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, Real) and cell != cell)
+def _objects(column: Any) -> Column:
+    return np.asarray(column.astype(object))
 
 
 def _reads_as_numbers(cells: npt.NDArray[Any]) -> bool:
@@ -161,39 +135,16 @@ def _reads_as_numbers(cells: npt.NDArray[Any]) -> bool:
     return True
 
 
-def _refuse_infinite(column: Column, label: str, what: str) -> None:
-    if holds_numbers(column) and np.isinf(column).any():
-        rows = np.flatnonzero(np.isinf(column))
-        fix = "Put NaN there, which is a missing value, or drop those rows." if what == "X" else "Drop those rows."
-        raise TableError(f"{label} holds an infinite value (inf) in row {rows[0]}, {len(rows)} in all. {fix}")
+def _refuse_dates(cells: npt.NDArray[Any], label: str) -> None:
+    """As objects, numpy's dates would be dates or whole numbers, by their unit."""
+    if cells.dtype.kind in "mM":
+        raise TableError(date_text(label, cells.dtype.name))
 
 
-def _complex(label: str) -> str:
-    return f"Complex data not supported: {label} holds complex numbers. Give real and imaginary part as two columns."
-
-
-def chosen_columns(chosen: Any, X: Any) -> tuple[int, ...]:
-    """The numbers of the columns that `categorical_features` names: by name, by number, or by a mask."""
-    if chosen is None:
-        return ()
-    names = list(X.columns) if hasattr(X, "iloc") and hasattr(X, "columns") else None
-    count = len(names) if names is not None else np.shape(X)[1]
-    given = list(chosen) if not isinstance(chosen, str) else [chosen]
-    if given and all(isinstance(each, bool | np.bool_) for each in given):
-        if len(given) != count:
-            raise TableError(f"categorical_features is a mask of {len(given)} columns, and X has {count}.")
-        return tuple(int(number) for number in np.flatnonzero(given))
-    found = []
-    for each in given:
-        if names is not None and each in names:
-            found.append(names.index(each))
-        elif isinstance(each, int | np.integer) and 0 <= each < count:
-            found.append(int(each))
-        else:
-            near = (
-                did_you_mean(each, [name for name in names or () if isinstance(name, str)])
-                if isinstance(each, str)
-                else ""
-            )
-            raise TableError(f"categorical_features names {each!r}, which is no column of X.{near}")
-    return tuple(found)
+def _refuse_infinite(column: Column, label: str) -> None:
+    rows = infinite(column)
+    if len(rows):
+        raise TableError(
+            f"{label} holds an infinite value (inf) in row {rows[0]}, {len(rows)} in all. "
+            "Put NaN there, which is a missing value, or drop those rows."
+        )

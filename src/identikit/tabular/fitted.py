@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from identikit.results import Front, ScanResult
 from identikit.tabular.estimator import TabularEstimator
 from identikit.tabular.persistence import load_estimator, save_estimator
+from identikit.tabular.surroundings import usual_torch
 from identikit.tabular.training import Rows
 from identikit.tabular.worth import measured_blocks, pruned_blocks
 
@@ -22,6 +23,7 @@ class FittedEstimator(TabularEstimator):
 
     front_: Front
 
+    @usual_torch()
     def layer_report(
         self, X: Any, y: Any, *, confidence: float = 0.95, progress: bool | None = None
     ) -> ScanResult:  # fmt: skip
@@ -38,9 +40,10 @@ class FittedEstimator(TabularEstimator):
         Raises:
             TableError, MetricError: one line each.
         """
-        rows = self._rows(X, y)
+        rows = self._judged(X, y)
         return measured_blocks(self.network_, rows, self._metric(), confidence=confidence, progress=progress)
 
+    @usual_torch()
     def prune(self, X: Any, y: Any, *, keep: float = 0.99, progress: bool | None = None) -> Self:
         """Drop the residual blocks that these rows do not miss, and return the estimator itself, as `fit` does.
 
@@ -54,15 +57,16 @@ class FittedEstimator(TabularEstimator):
             progress: None draws a bar where a person watches; True or False say so.
 
         Raises:
-            BudgetError: every block is needed; the message names what the best single drop keeps. Nothing has changed
-                then. TableError, MetricError: one line each.
+            BudgetError: every block is needed; the message names what the best single drop keeps. MetricError: the
+                score is not above 0. TableError: one line. Nothing has changed then.
         """
-        rows = self._rows(X, y)
+        rows = self._judged(X, y)
         smaller, front = pruned_blocks(self.network_, rows, self._metric(), keep=keep, progress=progress)
         self._forget()
         self.network_, self.front_ = smaller, front
         return self
 
+    @usual_torch()
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the fitted estimator to a folder of JSON and safetensors, which `load` reads without running anything.
 
@@ -70,14 +74,15 @@ class FittedEstimator(TabularEstimator):
         `front_`, and the optimiser's state, so `partial_fit` goes on with a fresh one.
 
         Raises:
-            SaveError: the folder exists (`overwrite=True` replaces it) or cannot be written; or an argument or a
-                category is an object that JSON cannot hold.
+            SaveError: the folder exists (`overwrite=True` replaces it) or cannot be written; an argument or a
+                category is an object that JSON cannot hold; or what was written could not be loaded.
         """
         check_is_fitted(self)
         save_estimator(self, Path(path), overwrite)
         return Path(path)
 
     @classmethod
+    @usual_torch()
     def load(cls, path: str | Path) -> Self:
         """The estimator that `save` wrote to the folder `path`; its predictions are the same to the bit.
 
@@ -86,7 +91,6 @@ class FittedEstimator(TabularEstimator):
         """
         return load_estimator(cls, Path(path))
 
-    def _rows(self, X: Any, y: Any) -> Rows:
+    def _judged(self, X: Any, y: Any) -> Rows:
         check_is_fitted(self)
-        table = self._read(X, y, fitting=False)
-        return Rows(*self.preprocessor_(table), self._target(y))
+        return self._rows(self._read(X, y), self._target(y))

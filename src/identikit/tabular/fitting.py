@@ -63,20 +63,27 @@ def new_network(options: Options, preprocessor: Preprocessor, out_features: int)
 
 def new_trainer(options: Options, network: TabularResNet, loss: Loss) -> Trainer[TabularResNet]:
     """Training from the weights of `network`, which stays as it is."""
-    recipe = Recipe(
+    return Trainer(network, loss, recipe_of(options), device_named(options["device"]))
+
+
+def recipe_of(options: Options) -> Recipe:
+    """How to train, by the estimator's arguments."""
+    return Recipe(
         learning_rate=float(options["learning_rate"]),
         weight_decay=float(options["weight_decay"]),
         batch_size=None if options["batch_size"] == "auto" else int(options["batch_size"]),
         max_epochs=int(options["max_epochs"]),
         patience=int(options["patience"]),
     )
-    return Trainer(network, loss, recipe, device_named(options["device"]))
 
 
 def check_enough(rows: Rows) -> None:
     """Raise TableError for a single row, of which batch norm can learn nothing."""
     if len(rows) < 2:
-        raise TableError("n_samples=1 is too few: batch norm learns from two rows at least. Give more rows.")
+        raise TableError(
+            "n_samples=1 is too few: batch norm learns from two rows at least. Give more rows, or hold out fewer "
+            "(validation_fraction)."
+        )
 
 
 @torch.no_grad()

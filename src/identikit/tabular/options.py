@@ -91,7 +91,7 @@ def check_options(given: Mapping[str, Any]) -> None:
     """Raise TableError for the first argument that cannot be meant."""
     for name, least in _COUNTS.items():
         value = given[name]
-        unset = value is None if name == "hidden" else value == "auto" if name == "batch_size" else False
+        unset = value is None if name == "hidden" else name == "batch_size" and _is_auto(value)
         if not unset and (not _is_whole(value) or value < least):
             raise TableError(f"{name}={value!r} is no whole number from {least} up.")
     for name in ("dropout", "residual_dropout"):
@@ -104,7 +104,13 @@ def check_options(given: Mapping[str, Any]) -> None:
         raise TableError(f"n_jobs={jobs!r} is no number of threads. Give 1 or more, -1 for all processors, or None.")
     if not isinstance(given["early_stopping"], bool | np.bool_):
         raise TableError(f"early_stopping={given['early_stopping']!r} is neither True nor False.")
+    if given["progress"] is not None and not isinstance(given["progress"], bool):
+        raise TableError(f"progress={given['progress']!r} is neither True, False nor None.")
     check_scaling(given["scaling"])
+
+
+def _is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == "auto"
 
 
 def _is_whole(value: Any) -> bool:

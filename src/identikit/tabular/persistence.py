@@ -23,12 +23,13 @@ from identikit.files import write_text
 from identikit.nn.tabular_resnet import TabularResNet
 from identikit.saving.folder import proved_folder
 from identikit.tabular.estimator import TabularEstimator
+from identikit.tabular.fitting import outputs
+from identikit.tabular.plain import plain, plain_cell
 from identikit.tabular.preprocess import Preprocessor
 from identikit.tabular.scaling import restored_scaler
 
 FORMAT, VERSION = "identikit-tabular-resnet", 1
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
-_PLAIN = (str, bool, int, float, type(None))
 _DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OSError, SafetensorError)
 Estimator = TypeVar("Estimator", bound=TabularEstimator)
 
@@ -36,12 +37,23 @@ Estimator = TypeVar("Estimator", bound=TabularEstimator)
 def save_estimator(estimator: TabularEstimator, folder: Path, overwrite: bool) -> None:
     """Write the folder, load it again, and let it appear only if that gives the same bits. Raises SaveError."""
     facts = _facts(estimator)
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise SaveError(f"{folder} exists already. Name another folder, or replace it: save(path, overwrite=True).")
     with proved_folder(folder, overwrite) as partial:
         save_file(_tensors(estimator), partial / WEIGHTS, metadata={"format": "pt"})
         write_text(partial / CONFIG, json.dumps(facts, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
-        twin = load_estimator(type(estimator), partial)
+        twin = _twin(estimator, partial)
         if _facts(twin) != facts or not np.array_equal(_proof(twin), _proof(estimator)):
             raise SaveError(f"{type(estimator).__name__} computes something else when loaded again; nothing was saved.")
+
+
+def _twin(estimator: Estimator, folder: Path) -> Estimator:
+    """What was just written, loaded again. Raises SaveError where it cannot be."""
+    try:
+        return load_estimator(type(estimator), folder)
+    except TableError as cause:
+        kind, reason = type(estimator).__name__, _reason(cause.__cause__ or cause)
+        raise SaveError(f"{kind} could not be loaded again ({reason}); nothing was saved.") from cause
 
 
 def load_estimator(kind: type[Estimator], folder: Path) -> Estimator:
@@ -64,9 +76,12 @@ def load_estimator(kind: type[Estimator], folder: Path) -> Estimator:
         estimator = _rebuilt(kind, facts, load_file(folder / WEIGHTS))
         _proof(estimator)
     except (*_DAMAGE, IdentikitError) as cause:
-        reason = " ".join(str(cause).split()) or type(cause).__name__
-        raise TableError(f"{folder} is damaged ({reason[:200]}). Save the estimator again.") from cause
+        raise TableError(f"{folder} is damaged ({_reason(cause)}). Save the estimator again.") from cause
     return estimator
+
+
+def _reason(cause: BaseException) -> str:
+    return (" ".join(str(cause).split()) or type(cause).__name__)[:200].rstrip(".")
 
 
 def _facts(estimator: TabularEstimator) -> dict[str, Any]:
@@ -75,34 +90,24 @@ def _facts(estimator: TabularEstimator) -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "estimator": type(estimator).__name__,
-        "arguments": {name: _plain(value, name) for name, value in estimator.get_params(deep=False).items()},
+        "arguments": {name: plain(value, name) for name, value in estimator.get_params(deep=False).items()},
         "columns": {
-            "names": _plain(getattr(estimator, "feature_names_in_", None), "feature_names_in_"),
+            "names": plain(getattr(estimator, "feature_names_in_", None), "feature_names_in_"),
             "labels": list(known.labels),
             "numbers": list(known.numbers),
             "marked": list(known.marked),
-            "meant": list(estimator._meant),
             "scaling": known.scaling,
-            "categories": [[number, _plain(each, known.labels[number])] for number, each in known.categories.items()],
+            "categories": [
+                [number, [plain_cell(each, known.labels[number]) for each in categories]]
+                for number, categories in known.categories.items()
+            ],
         },
-        "target": {name: _plain(value, "y") for name, value in estimator._target_state().items()},
+        "target": {name: plain(value, "y") for name, value in estimator._target_state().items()},
         "training": {name: getattr(estimator, name) for name in _CURVES},
     }
 
 
 _CURVES = ("loss_curve_", "validation_curve_", "n_epochs_", "best_epoch_")
-
-
-def _plain(value: Any, name: str) -> Any:
-    """`value` as JSON can hold it. Raises SaveError for an object that it cannot."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(each, name) for each in value]
-    if not isinstance(value, _PLAIN):
-        fix = "set_params(random_state=0)" if name == "random_state" else "Give text or numbers, and fit again"
-        raise SaveError(f"{name} holds a {type(value).__name__}, which a file of text cannot. {fix}.")
-    return value
 
 
 def _tensors(estimator: TabularEstimator) -> dict[str, torch.Tensor]:
@@ -122,18 +127,32 @@ def _rebuilt(kind: type[Estimator], facts: dict[str, Any], tensors: dict[str, to
         marked=tuple(columns["marked"]),
         fill=tensors["fill"],
         scaling=columns["scaling"],
-        scaler=restored_scaler(columns["scaling"], _below("scaler.", tensors)),
+        scaler=restored_scaler(columns["scaling"] if columns["numbers"] else None, _below("scaler.", tensors)),
         categories={number: tuple(categories) for number, categories in columns["categories"]},
     )
-    estimator.preprocessor_, estimator._meant = known, tuple(columns["meant"])
-    estimator.n_features_in_ = len(known.labels)
+    estimator.preprocessor_, estimator.n_features_in_ = known, len(known.labels)
     if columns["names"] is not None:
+        _expect(isinstance(columns["names"], list) and len(columns["names"]) == len(known.labels), "names")
         estimator.feature_names_in_ = np.array(columns["names"], dtype=object)
     estimator._restore_target(facts["target"])
     estimator.network_ = _network(_below("network.", tensors), known, estimator._out_features(), facts["arguments"])
+    _check_training(facts["training"])
     for name in _CURVES:
         setattr(estimator, name, facts["training"][name])
     return estimator
+
+
+def _check_training(training: dict[str, Any]) -> None:
+    for name in ("loss_curve_", "validation_curve_"):
+        curve = training[name]
+        _expect(isinstance(curve, list) and all(isinstance(loss, float | int) for loss in curve), name)
+    for name in ("n_epochs_", "best_epoch_"):
+        _expect(type(training[name]) is int, name)
+
+
+def _expect(holds: bool, name: str) -> None:
+    if not holds:
+        raise TableError(f'"{name}" is not what was written')
 
 
 def _network(
@@ -160,5 +179,6 @@ def _below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.
 
 
 def _proof(estimator: TabularEstimator) -> np.ndarray[Any, Any]:
-    """What the estimator gives for a made-up table of its kind."""
-    return estimator._outputs_of(estimator.preprocessor_.probe())
+    """What the estimator gives for a made-up table of its kind, on the CPU, wherever it is used."""
+    known = estimator.preprocessor_
+    return outputs({"device": "cpu", "n_jobs": None}, estimator.network_, *known(known.probe()))

@@ -19,14 +19,17 @@ from identikit.tabular.r_squared import RSquared
 from identikit.tabular.targets import is_single, read_values
 from identikit.tabular.training import Loss
 
+_FAR = 1e15  # standard deviations; the square of more would not fit float32
+
 
 class ResNetRegressor(RegressorMixin, FittedEstimator):  # type: ignore[misc]  # scikit-learn ships no types
     """A residual network for tables with the interface of scikit-learn, trained on the squared error.
 
     The target is standardised while training; there may be several. Columns may be numbers, text, bools, pandas'
     categories; values may be missing (NaN, None), where the network gets the median and a column that marks it, or a
-    category of its own. A category not seen in `fit` counts as none. The arguments are explained at `__init__`; there
-    is no `sample_weight` (`fit` says why).
+    category of its own. A category not seen in `fit` counts as none; a column that held no value, or one number
+    throughout, says nothing later. The arguments are explained at `__init__`; there is no `sample_weight` (`fit` says
+    why).
 
     Attributes:
         target_mean_, target_scale_: of each output.
@@ -54,7 +57,8 @@ class ResNetRegressor(RegressorMixin, FittedEstimator):  # type: ignore[misc]  #
         """Go once through these rows, as one epoch of training.
 
         The first call learns from them what the columns are and the targets' mean and spread. After `fit` training goes
-        on from what it found. Raises TableError.
+        on from what it found. `learning_rate`, `weight_decay`, `batch_size`, `n_jobs` and `device` are looked at in
+        each call; the network keeps its sizes and dropout. Raises TableError, and then nothing has changed.
         """
         return self._partial_fit(X, y)
 
@@ -76,13 +80,21 @@ class ResNetRegressor(RegressorMixin, FittedEstimator):  # type: ignore[misc]  #
         self.target_mean_ = (values / largest).mean(axis=0) * largest
         self.target_scale_ = np.where(spread > 0, spread, 1.0)
 
-    def _target(self, y: Any) -> torch.Tensor:
-        values = read_values(y)
+    def _target(self, y: Any, what: str = "y") -> torch.Tensor:
+        values = read_values(y, what)
         if values.shape[1] != len(self.target_mean_):
             raise TableError(
-                f"y has {values.shape[1]} columns, and the first call had {len(self.target_mean_)}. Give as many."
+                f"{what} has {values.shape[1]} columns, and the first call had {len(self.target_mean_)}. Give as many."
             )
-        return torch.from_numpy((values - self.target_mean_) / self.target_scale_).float()
+        with np.errstate(over="ignore"):
+            standardised = (values - self.target_mean_) / self.target_scale_
+        far = np.argwhere(np.abs(standardised) > _FAR)
+        for row, output in far[:1]:
+            raise TableError(
+                f"{what} holds {values[row, output]:g} in row {row}, and the estimator was fitted on targets around "
+                f"{self.target_mean_[output]:g} ± {self.target_scale_[output]:g}. Correct it, or fit again."
+            )
+        return torch.from_numpy(standardised).float()
 
     def _out_features(self) -> int:
         return len(self.target_mean_)
@@ -99,4 +111,7 @@ class ResNetRegressor(RegressorMixin, FittedEstimator):  # type: ignore[misc]  #
     def _restore_target(self, state: dict[str, Any]) -> None:
         self.target_mean_ = np.array(state["mean"], dtype=np.float64)
         self.target_scale_ = np.array(state["scale"], dtype=np.float64)
-        self._single = bool(state["single"])
+        self._single = state["single"]
+        alike = self.target_mean_.shape == self.target_scale_.shape
+        if not alike or type(self._single) is not bool or (self._single and len(self.target_mean_) > 1):
+            raise TableError('"target" is not what was written')

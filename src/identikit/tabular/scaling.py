@@ -20,7 +20,8 @@ class Quantile(nn.Module):
     """Each column through its own distribution function, then through the inverse of the normal one.
 
     A value that was seen often (a column of whole numbers) goes to the middle of the range that it fills. What lies
-    beyond all that was seen goes where the extremes of that many normal draws lie.
+    beyond all that was seen goes where the extremes of that many normal draws lie. A column that held one value gives
+    0, whatever comes: nothing could be learned of it.
 
     Shape:
         `[rows, features]` in, the same out, in float64.
@@ -42,9 +43,7 @@ class Quantile(nn.Module):
         """Measured on `data`, `[rows, features]`, with a little noise so that ties make no steps."""
         rows = len(data)
         count = max(min(rows // 30, 1000), 10)
-        largest = data.abs().amax(dim=0).clamp(min=1e-300)
-        spread = (data / largest).std(dim=0, correction=0) * largest  # no overflow on the way
-        noise = torch.from_numpy(random.standard_normal(data.shape)) * (_NOISE * spread)
+        noise = torch.from_numpy(random.standard_normal(data.shape)) * (_NOISE * _moments(data)[1])
         ordered = (data + noise).sort(dim=0).values
         levels = torch.linspace(0, rows - 1, count, dtype=torch.float64).round().long()
         reach = torch.tensor(rows / (rows + 1), dtype=torch.float64)
@@ -58,25 +57,37 @@ class Quantile(nn.Module):
         right = torch.searchsorted(self.quantiles, columns, right=True)
         below = self.quantiles.gather(1, (left - 1).clamp(0, count - 2))
         above = self.quantiles.gather(1, left.clamp(1, count - 1))
-        between = left - 1 + ((columns - below) / (above - below)).clamp(0, 1)
+        step = (columns / 2 - below / 2) / (above / 2 - below / 2)  # halves, as a difference may overflow
+        between = left - 1 + step.clamp(0, 1)
         rank = torch.where(right > left, (left + right - 1) / 2, between)
         share = (rank / (count - 1)).clamp(1 - self.reach, self.reach)
-        scores: torch.Tensor = torch.special.ndtri(share).T
+        several = self.quantiles[:, 0] < self.quantiles[:, -1]
+        scores: torch.Tensor = torch.special.ndtri(share).T * several
         return scores
 
 
 def fit_scaler(scaling: str | None, data: torch.Tensor, random: np.random.RandomState) -> nn.Module:
-    """The layer that scales columns like those of `data`, `[rows, features]` in float64 without NaN."""
+    """The layer that scales columns like those of `data`, `[rows, features]` in float64 without NaN.
+
+    Each but None gives 0 for a column that held one value.
+    """
     check_scaling(scaling)
     if scaling == "quantile":
         return Quantile.fit(data, random)
     if scaling == "robust":
         return Pass.robust(data, limit=_LIMIT)
     if scaling == "standard":
-        spread = data.std(dim=0, correction=0)
-        scale = 1 / torch.where(spread > 0, spread, 1)
-        return Pass(scale=scale, shift=-data.mean(dim=0) * scale)
+        mean, spread = _moments(data)
+        scale = torch.where(spread > 0, 1 / spread, 0)
+        return Pass(scale=scale, shift=-mean * scale)
     return Identity()
+
+
+def _moments(data: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each column's mean and standard deviation, which is 0 exactly for a constant: divided by the largest it is 1."""
+    largest = data.abs().amax(dim=0).clamp(min=1e-300)
+    spread, mean = torch.std_mean(data / largest, dim=0, correction=0)
+    return mean * largest, spread * largest
 
 
 def restored_scaler(scaling: str | None, state: Mapping[str, torch.Tensor]) -> nn.Module:

@@ -1,14 +1,27 @@
-"""What a fit needs of its surroundings and leaves as it was: torch's random state and its number of threads."""
+"""What a fit needs of its surroundings and leaves as it was: torch's settings, random state and number of threads."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
 from identikit.errors import TableError
+
+
+@contextmanager
+def usual_torch() -> Iterator[None]:
+    """torch as it starts: float32, gradients, tensors on the CPU, whatever the caller has set or opened."""
+    before = torch.get_default_dtype()
+    with ExitStack() as stack:
+        stack.callback(torch.set_default_dtype, before)
+        torch.set_default_dtype(torch.float32)
+        stack.enter_context(torch.inference_mode(False))  # under no_grad too, it lets gradients be computed
+        if torch.get_default_device().type != "cpu":  # an open device context slows every operation
+            stack.enter_context(torch.device("cpu"))
+        yield
 
 
 @contextmanager
@@ -23,10 +36,10 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """`count` threads for torch's operations inside (-1: one for each processor); None leaves the number as it is."""
-    before = torch.get_num_threads()
+    """`count` threads for torch's operations inside, at most one a processor (-1: so many); None changes nothing."""
+    before, processors = torch.get_num_threads(), os.cpu_count() or 1
     if count is not None:
-        torch.set_num_threads(count if count > 0 else max(1, (os.cpu_count() or 1) + 1 + count))
+        torch.set_num_threads(min(count, processors) if count > 0 else max(1, processors + 1 + count))
     try:
         yield
     finally:
@@ -34,12 +47,15 @@ def threads(count: int | None) -> Iterator[None]:
 
 
 def device_named(name: str) -> torch.device:
-    """The device of that name; "auto" is a GPU where there is one. Raises TableError where there is no such device."""
+    """The device of that name; "auto" is a GPU where there is one.
+
+    Raises TableError where there is no such device, and for "meta", which computes nothing.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).tolist()
     except (RuntimeError, AssertionError, TypeError) as cause:
         reason = str(cause).splitlines()[0]
         raise TableError(f'device={name!r} cannot be used ({reason}). Use "cpu", or "auto".') from cause

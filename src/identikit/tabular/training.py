@@ -70,12 +70,23 @@ class Trainer(Generic[Network]):
     """
 
     def __init__(self, network: Network, loss: Loss, recipe: Recipe, device: torch.device) -> None:
-        self.network = copy.deepcopy(network).to(device)
+        self.network: Network = copy.deepcopy(network).to(device)
         self.averaged = copy.deepcopy(self.network).eval()
         self.loss, self.recipe, self.device, self.steps = loss, recipe, device, 0
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
         )
+
+    def goes_on(self, recipe: Recipe, device: torch.device) -> Trainer[Network]:
+        """A copy that trains on by another recipe, or on another device; this one stays as it is."""
+        after = copy.deepcopy(self)
+        after.recipe, after.device = recipe, device
+        after.network.to(device)
+        after.averaged.to(device)
+        for group in after.optimizer.param_groups:
+            group.update(lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        after.optimizer.load_state_dict(after.optimizer.state_dict())  # its moments go where the weights are
+        return after
 
     def epoch(self, rows: Rows, shuffle: torch.Generator) -> float:
         """Go once through `rows`, in an order drawn from `shuffle`; the mean loss.

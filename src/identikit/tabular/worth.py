@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import numpy as np
 import torch
 
+from identikit.errors import BudgetError, IdentikitError, MetricError, TableError
 from identikit.metrics import Metric
 from identikit.nn.tabular_resnet import TabularResNet
 from identikit.progress import Board
@@ -24,12 +29,41 @@ def measured_blocks(
 
 
 def pruned_blocks(
-    network: TabularResNet, rows: Rows, metric: Metric, *, keep: float, progress: bool | Board | None
+    network: TabularResNet, rows: Rows, metric: Metric, *, keep: Any, progress: bool | Board | None
 ) -> tuple[TabularResNet, Front]:
-    """The network without the blocks that it can do without, and the way there. BudgetError where it needs them all."""
-    pruned = prune(network, _batches(rows), _BLOCKS, metric, keep=keep, progress=progress)
+    """The network without the blocks that it can do without, and the way there.
+
+    Raises BudgetError where it needs them all, MetricError where its score has no share, TableError for such a `keep`.
+    """
+    if isinstance(keep, bool) or not isinstance(keep, int | float | np.number) or not 0 < keep <= 1:
+        raise TableError(f"keep={keep!r} is no share above 0 and up to 1: 0.98 keeps 98 % of the score.")
+    if len(network.blocks) == 1:
+        raise BudgetError("the network has one block left, and one has to stay.")
+    try:
+        pruned = prune(network, _batches(rows), _BLOCKS, metric, keep=float(keep), progress=progress)
+    except (BudgetError, MetricError) as cause:
+        raise _no_block_goes(
+            measured_blocks(network, rows, metric, confidence=0.95, progress=False), float(keep)
+        ) from cause
     assert isinstance(pruned.model, TabularResNet), "a smaller model is of the class of the model handed in"
     return pruned.model, pruned.front
+
+
+def _no_block_goes(report: ScanResult, keep: float) -> IdentikitError:
+    """The error for `keep` where no block can go, said as the estimators are called."""
+    name, info = next(iter(report.header.metrics.items()))
+    if not info.full > 0:
+        return MetricError(
+            f"keep is a share of the score, and {name} is {info.full:.6g} with all blocks, not above 0. "
+            "Give other rows, or train further first."
+        )
+    best = max(report.rows, key=lambda row: row.edited)
+    share = math.floor(best.edited / info.full * 1000) / 1000
+    fix = f"Try keep={share:g}." if share > 0 else "Every block is needed."
+    return BudgetError(
+        f"keep={keep:g} cannot be reached: without the block that is missed least ({best.places[0]}), {share:g} of "
+        f"{name} is left. {fix}"
+    )
 
 
 def _batches(rows: Rows) -> list[tuple[tuple[torch.Tensor, ...], torch.Tensor]]:
