@@ -428,6 +428,15 @@ def test_in_inference_mode_edits_are_counted_and_not_guessed_from_values() -> No
     )
 
 
+def test_a_branch_may_edit_what_a_preactivation_made_for_it() -> None:
+    branch = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(8, 8))
+    block = Residual(branch, preactivation=nn.LayerNorm(8))
+    x = X.clone().requires_grad_()
+    block(x).sum().backward()
+    assert torch.equal(x, X)
+    assert torch.equal(block(X), X + branch(block.preactivation(X)))
+
+
 def test_a_branch_may_edit_what_only_it_is_given() -> None:
     """A projection has read the preactivated input before the branch edits it."""
     block = Residual(
@@ -449,7 +458,7 @@ def test_an_in_place_activation_first_is_refused_when_it_is_built() -> None:
     for build in (
         lambda: Residual(leading),
         lambda: Residual(mlp(), preactivation=nn.ReLU(inplace=True)),
-        lambda: Residual(leading, preactivation=nn.LayerNorm(8)),
+        lambda: Residual(leading, "project_all", preactivation=nn.LayerNorm(8)),
     ):
         with pytest.raises(BlockError) as error:
             build()

@@ -92,9 +92,10 @@ class Residual(nn.Module):
             self.shortcut = beside(branch, shortcut_for(sizes, asked))
         self.gate = beside(branch, gate_for(self.out_features, self.dims)) if merge == "gate" else None
         self.activation = None if activation is None else made("Residual", "activation", activation)
-        for each in (branch, self.preactivation):
-            if each is not None:
-                check_leading_layer(each)
+        first = branch if self.preactivation is None else self.preactivation
+        # what comes out of a preactivation is the branch's own, unless a projection takes it too
+        for each in (first, branch) if takes_preactivated(self.shortcut) else (first,):
+            check_leading_layer(each)
         self._seen: set[bool] = set()
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
