@@ -200,3 +200,20 @@ def test_mistakes_are_said(call: Callable[[], object], message: str) -> None:
     with pytest.raises(BlockError) as raised:
         call()
     assert str(raised.value) == message
+
+
+def test_dimensions_inside_a_class_of_its_own_are_asked_for() -> None:
+    class Across(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv1d(4, 4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x.mT).mT
+
+    layers = [Across(), nn.ReLU(), nn.Linear(8, 2)]
+    with pytest.raises(BlockError) as error:
+        InputSkip(layers, at=[2], join="concat", features=4)
+    said = "InputSkip: the layers do not say how many spatial dimensions there are. Give dims=."
+    assert str(error.value) == said
+    assert InputSkip(layers, at=[2], join="concat", features=4, dims=0)(torch.ones(3, 5, 4)).shape == (3, 5, 2)

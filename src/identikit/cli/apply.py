@@ -27,7 +27,7 @@ def command(
     batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, seed: o.Seed = 0,
 ) -> None:  # fmt: skip
     """Take out of a model what a plan says, and save the rest, proved."""
-    from identikit.cli.opening import first_batch, opened_model
+    from identikit.cli.opening import example_inputs, opened_model
     from identikit.plan import Plan
     from identikit.saving.folder import check_place
     from identikit.saving.save import save
@@ -36,11 +36,9 @@ def command(
     check_place(to, overwrite)
     wanted = Plan.read(plan)
     opened = opened_model(model, task, device, dtype, trust_remote_code, seed)
-    inputs = opened.inputs
-    if data is not None:
-        columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
-        reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
-        inputs = first_batch(data, opened, **columns, **reading)
+    columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
+    reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
+    inputs = example_inputs(data, opened, **columns, **reading)
     smaller = remove(opened.model, wanted, inputs=inputs)
     save(smaller, to, saved_as, like=opened.folder, overwrite=overwrite, inputs=inputs)
     note(f"removed {', '.join(wanted.places)}; saved and proved: {to}")

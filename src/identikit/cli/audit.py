@@ -22,15 +22,13 @@ def command(
 ) -> None:  # fmt: skip
     """Published mistakes in a model, and their fixes. Exit code 1 where there is a mistake, 0 with notes alone."""
     from identikit.auditing.audit import audit
-    from identikit.cli.opening import first_batch, opened_model
+    from identikit.cli.opening import example_inputs, opened_model
     from identikit.reporting.findings import findings_table
 
     opened = opened_model(model, task, device, dtype, trust_remote_code, seed)
-    inputs = opened.inputs
-    if data is not None:
-        columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
-        reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
-        inputs = first_batch(data, opened, **columns, **reading)
+    columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
+    reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
+    inputs = example_inputs(data, opened, **columns, **reading)
     found = audit(opened.model, inputs)
     if as_json:
         show_json([asdict(finding) for finding in found])

@@ -18,8 +18,10 @@ def opened_model(
     return open_model(name, task=task, device=device, dtype=dtype, trust_remote_code=trust_remote_code, seed=seed)
 
 
-def first_batch(file: str, opened: Opened, **options: Any) -> Any:
-    """The first batch of --data: an example of what the model takes."""
+def example_inputs(file: str | None, opened: Opened, **options: Any) -> Any:
+    """An example of what the model takes: the first batch of --data, or the model's own."""
+    if file is None:
+        return opened.inputs
     limit = options.pop("limit") or options["batch_size"]
     return next(iter(opened_data(file, opened, limit=limit, **options)))
 

@@ -23,16 +23,14 @@ def command(
     as_json: o.Json = False,
 ) -> None:  # fmt: skip
     """What can be edited in a model, and why the rest cannot."""
-    from identikit.cli.opening import first_batch, opened_model
+    from identikit.cli.opening import example_inputs, opened_model
     from identikit.families.sites import sites
     from identikit.reporting.text import sites_table
 
     opened = opened_model(model, task, device, dtype, trust_remote_code, seed)
-    inputs = opened.inputs
-    if data is not None:
-        columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
-        reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
-        inputs = first_batch(data, opened, **columns, **reading)
+    columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
+    reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
+    inputs = example_inputs(data, opened, **columns, **reading)
     found = sites(opened.model, inputs, at=at)
     if as_json:
         show_json([asdict(site) for site in found])

@@ -9,11 +9,15 @@ from identikit.errors import BlockError
 from identikit.nn.sizes import layers_of
 
 
-def check_leading_layer(branch: nn.Module) -> None:
-    """Raise BlockError where the first layer of an `nn.Sequential` says that it works in place."""
+def leading_in_place(branch: nn.Module) -> str:
+    """The class of the first layer of an `nn.Sequential` where that says that it works in place, else ""."""
     first = next((layer for layer in layers_of(branch) if not isinstance(layer, nn.Identity)), None)
-    if first is not None and getattr(first, "inplace", False) is True:
-        kind = type(first).__name__
+    return type(first).__name__ if getattr(first, "inplace", False) is True else ""
+
+
+def check_leading_layer(branch: nn.Module) -> None:
+    """Raise BlockError where the first layer of a branch works in place."""
+    if kind := leading_in_place(branch):
         raise BlockError(
             f"Residual: the branch edits its input with {kind}(inplace=True), and the shortcut would carry the edited "
             f"values. Use {kind}(inplace=False)."

@@ -9,11 +9,12 @@ from torch import fx, nn
 
 from identikit.errors import BlockError
 from identikit.nn.captured import is_captured
-from identikit.nn.dtypes import autocast_is_on
+from identikit.nn.in_place import leading_in_place
+from identikit.nn.merges import fits
 from identikit.nn.one_of import one_of
 from identikit.nn.shape_text import dtype_text, kind_text, shape_text
 from identikit.nn.shortcuts import projection
-from identikit.nn.sizes import check_dims, layers_of, sizes_of
+from identikit.nn.sizes import check_dims, sizes_of
 
 JOINS = ("add", "concat")
 
@@ -31,7 +32,8 @@ class InputSkip(nn.Module):
         project: your own projection of the raw input for a layer, by number: `{2: nn.Linear(4, 16)}`. Needed where a
             size cannot be read, or the chain changes spatial sizes.
         features: of the raw input; read from the first layer where it can be.
-        dims: trailing spatial dimensions; read from the convolutions: 0 (features last) where there are none.
+        dims: trailing spatial dimensions; read from convolutions, pools and norms: 0 (features last) where there are
+            none.
 
     Shape:
         What the first layer takes, to what the last gives. Features are in dimension -1 - dims.
@@ -69,7 +71,10 @@ class InputSkip(nn.Module):
         self.layers = layers if isinstance(layers, nn.Sequential) else nn.Sequential(*layers)
         read = sizes_of(self.layers)
         self.features = read.in_features if features is None else features
-        self.dims = (read.dims or 0) if dims is None else dims
+        dims = read.dims if dims is None else dims
+        if dims is None:
+            raise BlockError("InputSkip: the layers do not say how many spatial dimensions there are. Give dims=.")
+        self.dims = dims
         check_dims("InputSkip", self.dims, 1)
         self.join = join
         self.at = tuple(sorted(set(self._mixing()[1:] if at is None else at)))
@@ -95,10 +100,7 @@ class InputSkip(nn.Module):
 
     def _check_leading(self) -> None:
         """Raise BlockError where the first layer says that it works in place, as no compiled graph would."""
-        before = layers_of(self.layers[: self.at[0]])
-        first = next((layer for layer in before if not isinstance(layer, nn.Identity)), None)
-        if getattr(first, "inplace", False) is True:
-            kind = type(first).__name__
+        if kind := leading_in_place(self.layers[: self.at[0]]):
             raise BlockError(
                 f"InputSkip: the first layer, {kind}(inplace=True), edits the raw input before it is joined. "
                 f"Use {kind}(inplace=False)."
@@ -148,19 +150,13 @@ class InputSkip(nn.Module):
         return x + skip if self.join == "add" else torch.cat([x, skip], dim=-1 - self.dims)
 
     def _check_fit(self, number: int, x: torch.Tensor, skip: torch.Tensor) -> None:
-        cast = x.dtype != skip.dtype and not autocast_is_on(x)
-        if cast or not self._fits(x, skip):
-            text = dtype_text if cast else shape_text
+        features = None if self.join == "add" else -1 - self.dims
+        if not fits(x, skip, apart_from=features):
+            text = shape_text if x.dtype == skip.dtype else dtype_text
             raise BlockError(
                 f"InputSkip: in front of layer {number} the features are {text(x)} and the raw input {text(skip)}; "
                 f'they cannot be joined by "{self.join}". Give a module that makes them fit: project={{{number}: ...}}.'
             )
-
-    def _fits(self, x: torch.Tensor, skip: torch.Tensor) -> bool:
-        if self.join == "add" or x.ndim != skip.ndim:
-            return x.shape == skip.shape
-        features = x.ndim - 1 - self.dims
-        return all(x.shape[at] == skip.shape[at] for at in range(x.ndim) if at != features)
 
     def extra_repr(self) -> str:
         """Where and how the input is joined."""

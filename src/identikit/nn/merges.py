@@ -48,18 +48,18 @@ class HighwayGate(nn.Module):
 
 def add(block: Joins, out: torch.Tensor, skip: torch.Tensor) -> torch.Tensor | None:
     """The sum, never broadcast."""
-    return out + skip if _fits(out, skip) else None
+    return out + skip if fits(out, skip) else None
 
 
 def concat(block: Joins, out: torch.Tensor, skip: torch.Tensor) -> torch.Tensor | None:
     """Both, the shortcut's features first."""
     features = -1 - block.dims
-    return torch.cat([skip, out], dim=features) if _fits(out, skip, apart_from=features) else None
+    return torch.cat([skip, out], dim=features) if fits(out, skip, apart_from=features) else None
 
 
 def gate(block: Joins, out: torch.Tensor, skip: torch.Tensor) -> torch.Tensor | None:
     """A learned share of each."""
-    if not _fits(out, skip) or block.gate is None:
+    if not fits(out, skip) or block.gate is None:
         return None
     share = block.gate(skip)
     joined: torch.Tensor = share * out + (1 - share) * skip
@@ -73,7 +73,7 @@ MERGES: dict[str, Callable[[Joins, torch.Tensor, torch.Tensor], torch.Tensor | N
 }
 
 
-def _fits(out: object, skip: object, *, apart_from: int | None = None) -> bool:
+def fits(out: object, skip: object, *, apart_from: int | None = None) -> bool:
     """Whether shapes and dtypes are equal, one dimension left out of the comparison."""
     if not isinstance(out, torch.Tensor) or not isinstance(skip, torch.Tensor):
         return isinstance(skip, fx.Proxy)  # a graph being traced by fx has no shapes to compare

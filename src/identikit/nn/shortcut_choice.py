@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -50,7 +50,7 @@ def agreed(branch: nn.Module, given: Sizes) -> Sizes:
             )
     known = {name: own if (said := getattr(given, name)) is None else said for name, own in vars(read).items()}
     check_dims("Residual", known["dims"] or 0, 1 if given.stride is None else given.stride)
-    return replace(read, **known)
+    return Sizes(**known)
 
 
 def shortcut_for(sizes: Sizes, asked: Asked) -> nn.Module:

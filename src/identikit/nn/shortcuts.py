@@ -26,8 +26,8 @@ _POOLS: tuple[Callable[..., torch.Tensor], ...] = (functional.avg_pool1d, functi
 class PadShortcut(nn.Module):
     """Option A of the ResNet paper: the input itself, with zeros for the features that are new. No parameters.
 
-    Which side the zeros are on matters to trained weights: the public CIFAR-10 weights of ResNet-20 score 90 % of 200
-    images with zeros on both sides, 24 % with all of them behind, 20 % in front.
+    Which side the zeros are on matters to trained weights: the public CIFAR-10 weights of ResNet-20 name 80.4 % of
+    1,000 images with zeros on both sides, 15.0 % with all of them behind, 17.6 % in front (benchmarks/cifar.py).
 
     Args:
         in_features, out_features: how many come and go.
