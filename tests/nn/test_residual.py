@@ -1,10 +1,9 @@
-"""A residual block adds, concatenates or gates; and refuses, naming both sizes, what plain torch would broadcast."""
+"""A residual block adds, concatenates or gates; sizes are read from the branch, and every tool keeps the block."""
 
 from __future__ import annotations
 
 import copy
 import pickle
-import re
 from collections.abc import Callable
 
 import pytest
@@ -14,26 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from identikit.errors import BlockError
-from identikit.nn import Identity, LayerScale, PadShortcut, Residual, ReZero, StochasticDepth, Tap, residual_block
-
-X = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
-
-
-def mlp(into: int = 8, out: int = 8) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(into, 16), nn.ReLU(), nn.Linear(16, out))
-
-
-def conv(into: int = 4, out: int = 4, stride: int = 1, dims: int = 2) -> nn.Module:
-    return (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims - 1](into, out, 3, stride=stride, padding=1)
-
-
-def image(channels: int = 4, size: int = 7, dims: int = 2) -> torch.Tensor:
-    return torch.randn(2, channels, *[size] * dims)
-
-
-class Doubles(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return 2 * x
+from identikit.nn import LayerScale, Residual, ReZero, Tap, residual_block
+from nn.parts import Widens, X, conv, image, mlp
 
 
 def test_it_is_the_sum_bit_for_bit_forward_and_backward() -> None:
@@ -202,279 +183,6 @@ def test_an_unbatched_image_works() -> None:
     assert Residual(conv(4, 6, 2), "pad")(torch.randn(4, 7, 7)).shape == (6, 4, 4)
 
 
-REFUSED: dict[str, tuple[Callable[[], object], str]] = {
-    "wider": (
-        lambda: Residual(nn.Sequential(nn.Linear(100, 200), nn.Linear(200, 400))),
-        "Residual: the branch maps 100 to 400 features but the shortcut is the identity. "
-        'Use shortcut="project" (adds 40,400 parameters) or shortcut="pad".',
-    ),
-    "narrower": (
-        lambda: Residual(conv(6, 4)),
-        "Residual: the branch maps 6 to 4 features but the shortcut is the identity. "
-        'Use shortcut="project" (adds 32 parameters).',
-    ),
-    "narrower, padded": (
-        lambda: Residual(conv(6, 4), "pad"),
-        'PadShortcut: zeros cannot turn 6 features into 4. Use shortcut="project".',
-    ),
-    "strided": (
-        lambda: Residual(conv(4, 4, stride=2)),
-        "Residual: the branch strides by 2 but the shortcut is the identity. "
-        'Use shortcut="project" (adds 24 parameters) or shortcut="pad".',
-    ),
-    "seen at the call": (
-        lambda: Residual(Doubles(), Identity())(X) is None or Residual(_Widens())(X),
-        "Residual: the branch maps 8 to 16 features but the shortcut is the identity. "
-        'Use shortcut="project" (adds 144 parameters) or shortcut="pad".',
-    ),
-    "smaller image": (
-        lambda: Residual(nn.Conv2d(4, 4, 3))(image()),
-        "Residual: from 2x4x7x7 the branch makes 2x4x5x5 and the shortcut 2x4x7x7; they cannot be added without "
-        'broadcasting. Make the branch keep the size, or use shortcut="project" with in_features=, out_features= and '
-        "stride=.",
-    ),
-    "broadcast 50 to 1": (
-        lambda: Residual(nn.Linear(50, 50), nn.Linear(50, 1))(torch.randn(3, 50)),
-        "Residual: from 3x50 the branch makes 3x50 and the shortcut 3x1; they cannot be added without broadcasting. "
-        'Make the shortcut give what the branch gives, or let it be made: shortcut="project".',
-    ),
-    "broadcast gate": (
-        lambda: Residual(nn.Linear(50, 50), nn.Linear(50, 1), merge="gate")(torch.randn(3, 50)),
-        "Residual: from 3x50 the branch makes 3x50 and the shortcut 3x1; they cannot be added without broadcasting. "
-        'Make the shortcut give what the branch gives, or let it be made: shortcut="project".',
-    ),
-    "concat of two image sizes": (
-        lambda: Residual(nn.Conv2d(4, 4, 3), merge="concat")(image()),
-        "Residual: from 2x4x7x7 the branch makes 2x4x5x5 and the shortcut 2x4x7x7; they cannot be joined along the "
-        'features. Make the branch keep the size, or use shortcut="project" with in_features=, out_features= and '
-        "stride=.",
-    ),
-    "wrong sizes given": (
-        lambda: Residual(_Widens(), "project", in_features=8, out_features=9)(X),
-        "Residual: from 2x8 the branch makes 2x16 and the shortcut 2x9; they cannot be added without broadcasting. "
-        "Give in_features=, out_features=, stride= and dims= as the branch has them.",
-    ),
-    "a tuple": (
-        lambda: Residual(nn.LSTM(8, 8))(X),
-        "Residual: the branch returned a tuple, not a tensor. Make it return the tensor to add: wrap it in a module "
-        "whose "
-        "forward picks it.",
-    ),
-    "another dtype": (
-        lambda: Residual(_Casts())(X),
-        "Residual: the branch makes float64 and the shortcut float32; their sum would be cast. Cast the branch's "
-        "output: "
-        "out.to(x.dtype), or run the block under torch.autocast.",
-    ),
-    "sizes unknown": (
-        lambda: Residual(Doubles(), "project"),
-        'Residual: shortcut="project" needs sizes that cannot be read from the branch. Give in_features=, '
-        "out_features=.",
-    ),
-    "gate unknown": (
-        lambda: Residual(Doubles(), merge="gate"),
-        'Residual: merge="gate" needs sizes that cannot be read from the branch. Give out_features=.',
-    ),
-    "contradiction": (
-        lambda: Residual(nn.Linear(8, 16), "project", in_features=10),
-        "Residual: in_features=10, and the branch says 8. Leave it out, or make the branch with 10.",
-    ),
-    "no size": (
-        lambda: Residual(Doubles(), "project", in_features=0, out_features=4),
-        "Residual: in_features=0 is no whole number from 1 on. Use in_features=1 or more.",
-    ),
-    "no module": (
-        lambda: Residual(torch.relu),
-        "Residual: the branch is a builtin_function_or_method, not a module. Wrap it in a class of nn.Module.",
-    ),
-    "an activation that is a function": (
-        lambda: Residual(mlp(), activation=nn.functional.relu),
-        "Residual: activation=relu makes no module (relu() missing 1 required positional argument: 'input'). "
-        "Give a class of one, activation=nn.ReLU, or a function that returns one.",
-    ),
-    "an activation that is a word": (
-        lambda: Residual(mlp(), activation="relu"),
-        "Residual: activation='relu' is no module. Give a class of one: activation=nn.ReLU.",
-    ),
-    "a pair": (
-        lambda: Residual(mlp())((X, X)),
-        "Residual: called with a tuple, not a tensor. Give the stream first: block(x, ...).",
-    ),
-    "a shortcut that gives a pair": (
-        lambda: Residual(mlp(), nn.GRU(8, 8))(X),
-        "Residual: the shortcut returned a tuple, not a tensor. Make it return the tensor to add: wrap it in a module "
-        "whose forward picks it.",
-    ),
-    "no such shortcut": (
-        lambda: Residual(mlp(), "projection"),
-        'Residual: no shortcut="projection". Did you mean "project"? Use one of "identity", "pad", "project", '
-        '"project_all".',
-    ),
-    "no such merge": (
-        lambda: Residual(mlp(), merge="sum"),
-        'Residual: no merge="sum". Use one of "add", "concat", "gate".',
-    ),
-    "no such side": (
-        lambda: Residual(mlp(), pad_side="left"),
-        'Residual: no pad_side="left". Use one of "both", "front", "behind".',
-    ),
-    "a stride with nothing to stride over": (
-        lambda: Residual(mlp(), "pad", stride=2),
-        "Residual: stride=2 needs a spatial dimension to stride over. Say dims=1, 2 or 3.",
-    ),
-    "dims": (
-        lambda: Residual(mlp(), dims=4),
-        "Residual: dims=4; there are 0 (features last), 1, 2 or 3 spatial dimensions. Use dims=2 for images [N, C, H, "
-        "W].",
-    ),
-    "pad called with other features": (
-        lambda: PadShortcut(4, 6)(torch.ones(2, 5)),
-        "PadShortcut: made for 4 features before 0 spatial dimensions, called with 2x5. Give in_features= and dims= as "
-        "the "
-        "input has them.",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_does_not_fit_is_refused_with_both_sizes_and_the_fix(name: str) -> None:
-    make, message = REFUSED[name]
-    with pytest.raises(BlockError) as error:
-        make()
-    assert str(error.value) == message
-
-
-class _Widens(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([x, x], dim=-1)
-
-
-class _Casts(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.double()
-
-
-def test_autocast_may_mix_dtypes() -> None:
-    block = Residual(mlp())
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = block(X)
-    torch.testing.assert_close(out, block(X), atol=0.05, rtol=0.05)
-    with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(BlockError, match="the branch makes float64"):
-        Residual(_Casts())(X)
-
-
-def test_the_parameters_that_the_message_promises_are_added() -> None:
-    for branch, promised in ((nn.Linear(100, 400), 40_400), (conv(6, 4), 32)):
-        added = sum(parameter.numel() for parameter in Residual(branch, "project").shortcut.parameters())
-        assert added == promised
-
-
-class Adds(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x += 1
-        return 2 * x
-
-
-class AddsToAView(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x.view(-1)[0] = 9
-        return 2 * x
-
-
-@pytest.mark.parametrize("branch", [Adds(), AddsToAView(), nn.Sequential(Identity(), Adds())])
-@pytest.mark.parametrize("shortcut", ["identity", nn.Linear(8, 8)])
-@pytest.mark.parametrize("inference", [False, True])
-def test_a_branch_that_edits_its_input_is_refused_at_the_first_call(
-    branch: nn.Module, shortcut: str | nn.Module, inference: bool
-) -> None:
-    block = Residual(branch, shortcut)
-    with torch.inference_mode(inference):
-        for _ in range(2):  # not checked off by a call that failed
-            with pytest.raises(BlockError) as error:
-                block(torch.randn(2, 8))
-    assert str(error.value) == (
-        "Residual: the input was edited in place, so the shortcut would carry the edited values. Look for operations "
-        "such as += and relu_."
-    )
-
-
-def test_an_edit_that_only_evaluation_makes_is_seen_there() -> None:
-    """A dropout hands on its input itself in evaluation, and a new tensor while training."""
-    for first in (nn.Dropout(0.1), StochasticDepth(0.1)):
-        block = Residual(nn.Sequential(first, nn.ReLU(inplace=True), nn.Linear(8, 8)))
-        block(X)
-        for inference in (False, True):
-            with torch.inference_mode(inference), pytest.raises(BlockError, match="the input was edited in place"):
-                block.eval()(torch.randn(2, 8))
-
-
-def test_in_inference_mode_edits_are_counted_and_not_guessed_from_values() -> None:
-    class Inner(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.relu = nn.ReLU(inplace=True)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return 2 * self.relu(x)
-
-    block = Residual(Inner())
-    with torch.inference_mode():
-        for x in (torch.ones(2, 8), torch.full((2, 8), float("nan"))):  # values that relu_ leaves alone
-            with pytest.raises(BlockError) as error:
-                block(x)
-    assert str(error.value) == (
-        "Residual: the input was edited in place, so the shortcut would carry the edited values. Use inplace=False in "
-        '"branch.relu" (ReLU(inplace=True)), or look for operations such as += and relu_.'
-    )
-
-
-def test_a_branch_may_edit_what_a_preactivation_made_for_it() -> None:
-    branch = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(8, 8))
-    block = Residual(branch, preactivation=nn.LayerNorm(8))
-    x = X.clone().requires_grad_()
-    block(x).sum().backward()
-    assert torch.equal(x, X)
-    assert torch.equal(block(X), X + branch(block.preactivation(X)))
-
-
-def test_a_branch_may_edit_what_only_it_is_given() -> None:
-    """A projection has read the preactivated input before the branch edits it."""
-    block = Residual(
-        nn.Sequential(nn.Identity(), nn.Flatten(), nn.ReLU(inplace=True), nn.Linear(8, 16)), "project",
-        preactivation=nn.LayerNorm(8), in_features=8,
-    )  # fmt: skip
-    before = block.preactivation(X)
-    with torch.no_grad():
-        torch.testing.assert_close(block(X), block.shortcut(before) + block.branch(before.clone()))
-
-
-def test_an_in_place_activation_first_is_refused_when_it_is_built() -> None:
-    """Under torch.compile no call is watched, so what can be read is read."""
-    message = (
-        "Residual: the branch edits its input with ReLU(inplace=True), and the shortcut would carry the edited values. "
-        "Use ReLU(inplace=False)."
-    )
-    leading = nn.Sequential(nn.Identity(), nn.Sequential(nn.ReLU(inplace=True), nn.Linear(8, 8)))
-    for build in (
-        lambda: Residual(leading),
-        lambda: Residual(mlp(), preactivation=nn.ReLU(inplace=True)),
-        lambda: Residual(leading, "project_all", preactivation=nn.LayerNorm(8)),
-    ):
-        with pytest.raises(BlockError) as error:
-            build()
-        assert str(error.value) == message
-    hidden = Residual(nn.Sequential(nn.Flatten(), nn.ReLU(inplace=True), nn.Linear(8, 8)))
-    with pytest.raises(BlockError, match=re.escape('Use inplace=False in "branch.1" (ReLU(inplace=True))')):
-        hidden(torch.randn(2, 8))
-
-
-def test_in_place_inside_the_branch_is_fine() -> None:
-    block = Residual(nn.Sequential(nn.Linear(8, 8), nn.ReLU(inplace=True), nn.Linear(8, 8)), activation=nn.ReLU(True))
-    x = X.clone()
-    block(x).sum().backward()
-    assert torch.equal(x, X)
-
-
 BLOCKS: dict[str, Callable[[], nn.Module]] = {
     "add": lambda: Residual(mlp()),
     "project": lambda: Residual(mlp(8, 9), "project", activation=nn.ReLU),
@@ -516,6 +224,6 @@ def test_the_comparison_is_gone_under_compile() -> None:
 
 
 def test_shapes_are_compared_under_compile_too() -> None:
-    block = torch.compile(Residual(_Widens()), fullgraph=True, backend="eager")
+    block = torch.compile(Residual(Widens()), fullgraph=True, backend="eager")
     with pytest.raises(Exception, match=r"the branch maps 8 to 16 features"):
         block(X)
