@@ -78,7 +78,7 @@ def test_a_plan_folder_holds_no_weights_that_a_library_would_take(tmp_path: Path
 
     ik.save(bert, tmp_path / "x", "plan")
     names = {path.name for path in (tmp_path / "x").iterdir()}
-    assert names == {"config.json", "configuration.json", "identikit-weights.safetensors", "plan.json"}
+    assert names == {"README.md", "config.json", "configuration.json", "identikit-weights.safetensors", "plan.json"}
     for loader in (AutoModel, AutoModelForSequenceClassification, BertForSequenceClassification):
         with pytest.raises(OSError, match="no file named"):
             loader.from_pretrained(tmp_path / "x", local_files_only=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from identikit.errors import SaveError
 from identikit.families import FAMILIES
+from identikit.saving.card import ASIDE, README, ours
 
 #: A folder with one of the first and one of the second is a model's.
 _DESCRIPTIONS = ("config.json", "modules.json", "plan.json")
@@ -15,11 +16,11 @@ _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 #: What model libraries write beside them. Anything else is the user's.
 _KNOWN = (
     *("*.json", "*.safetensors", "pytorch_model*.bin", "*.model", "*.spm", "*.tiktoken", "*.jinja", "vocab*"),
-    *("merges.txt", "dict.txt", "bpe.codes", ".gitattributes", "README.md", "LICENSE*", "LICENCE*", "NOTICE*"),
+    *("merges.txt", "dict.txt", "bpe.codes", ".gitattributes", README, ASIDE, "LICENSE*", "LICENCE*", "NOTICE*"),
 )
 _KNOWN_FOLDERS = re.compile(r"\d+_\w+|additional_chat_templates")
 #: Texts for people that a new checkpoint takes over from the one that it replaces.
-_KEPT = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*")
+_KEPT = (README, "LICENSE*", "LICENCE*", "NOTICE*")
 
 
 def check_replaceable(folder: Path) -> None:
@@ -40,8 +41,9 @@ def check_replaceable(folder: Path) -> None:
 
 
 def kept_texts(folder: Path) -> list[Path]:
-    """The texts for people in `folder`, which the checkpoint that replaces it keeps."""
-    return [path for path in folder.iterdir() if path.is_file() and any(fnmatch(path.name, name) for name in _KEPT)]
+    """The texts for people in `folder`, which the checkpoint that replaces it keeps; not what identikit said of it."""
+    texts = [path for path in folder.iterdir() if path.is_file() and any(fnmatch(path.name, name) for name in _KEPT)]
+    return [path for path in texts if not ours(path)]
 
 
 def _is_known(path: Path) -> bool:

@@ -15,6 +15,7 @@ from identikit.families import Family, family_of
 from identikit.families.plain import WEIGHTS
 from identikit.files import write_text
 from identikit.plan import Plan
+from identikit.saving.card import write_plan_card
 from identikit.saving.folder import proved_folder
 from identikit.saving.layout import CONFIGURATION, PLAN, PLAN_WEIGHTS
 from identikit.saving.load import first_configuration
@@ -120,7 +121,9 @@ def _write_plan(model: nn.Module, family: Family, partial: Path, like: Path | No
             file.unlink()
     history = carried(model)
     _write_configuration(history.configuration if history else family.configuration(model), partial)
-    plan_of(model).write(partial / PLAN)
+    plan = plan_of(model)
+    plan.write(partial / PLAN)
+    write_plan_card(partial, target, plan, needs_model=not (partial / CONFIGURATION).is_file())
     write_weights(model, partial / PLAN_WEIGHTS, gone=_bypassed(model), needs_example=_needs_example(model, history))
     _prove_plan(model, family, partial, batch, expected, target)
 
