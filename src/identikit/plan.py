@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from identikit.places import check_path, inside, means_several, natural_key
 FORMAT = "identikit.plan"
 VERSION = 1
 OPS = ("identity", "zero", "one", "mean", "resample", "adapter", "shortcut", "insert", "duplicate")
-_REPLACING = ("identity", "zero", "one")
+GROWING = ("insert", "duplicate")  # these put layers in behind the one they name, before all else is done
+REPLACING = ("identity", "zero", "one", "mean", "shortcut", "adapter")  # these leave nothing of what is inside a layer
 _SEVERAL = "several"  # the weights of a union of plans that were made with different ones
 _MOST_EDITS = 100_000
+_TENSOR = "sha256:"  # an option whose text starts so names a tensor, which lies beside the plan
 _KEYS = {"format", "version", "model", "fingerprint", "weights", "edits"}
 Option = str | int | float | bool | None
 
@@ -48,33 +50,45 @@ class Edit:
         options = "".join(f" {key}={value}" for key, value in self.options)
         return f"{self.op} at {self.at}{options}"
 
+    @property
+    def tensors(self) -> dict[str, str]:
+        """The options that name tensors: option to the tensor's name in `Plan.tensors`."""
+        named = ((key, value) for key, value in self.options if isinstance(value, str))
+        return {key: value for key, value in named if value.startswith(_TENSOR)}
+
 
 @dataclass(frozen=True)
 class Plan:
     """A set of edits with the fingerprint of the model they were made for.
 
-    Hashable and without order; `a | b` unites two plans. What replaces a layer's output (identity, zero, one) absorbs
-    the edits that lie under its place; two different edits at one place are a contradiction (PlanError). `fingerprint`
-    is the structure's, `weights` a hash of the weights ("several" in a union of plans for different ones), `model` the
-    class's name; all three may be empty in a plan that was written by hand.
+    Hashable and without order; `a | b` unites two plans. What replaces a layer's output (identity, zero, one, mean,
+    shortcut, adapter) absorbs the edits that lie under its place; two different edits at one place are a contradiction
+    (PlanError), but a layer may be copied and then replaced. `fingerprint` is the structure's, `weights` a hash of the
+    weights ("several" in a union of plans for different ones), `model` the class's name; all three may be empty in a
+    plan that was written by hand. `tensors` holds what the edits name by hash ("sha256:..."), the names stand for them
+    in comparisons.
     """
 
     edits: frozenset[Edit] = frozenset()
     fingerprint: str = ""
     weights: str = ""
     model: str = ""
+    tensors: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        edits = sorted(self.edits, key=lambda edit: (natural_key(edit.at), edit.op))
+        edits = sorted(self.edits, key=lambda edit: (natural_key(edit.at), edit.op in GROWING, edit.op))
         for one, other in pairwise(edits):
-            if one.at == other.at:
+            if one.at == other.at and (one.op in GROWING) == (other.op in GROWING):
                 raise PlanError(f'two different edits at "{one.at}": {one} and {other}. Keep one of them.')
-        gone = {edit.at for edit in edits if edit.op in _REPLACING}
+        gone = {edit.at for edit in edits if edit.op in REPLACING}
         kept = [edit for edit in edits if not any(inside(edit.at, outer) for outer in gone)]
         object.__setattr__(self, "edits", frozenset(kept))
+        named = {name for edit in kept for name in edit.tensors.values()}
+        held = {name: value for name, value in self.tensors.items() if name in named}
+        object.__setattr__(self, "tensors", held)
 
     @classmethod
-    def of(cls, places: Iterable[str], op: str = "identity", **header: str) -> Plan:
+    def of(cls, places: Iterable[str], op: str = "identity", **header: Any) -> Plan:
         """The plan that does `op` at each of `places` (one path or several)."""
         places = [places] if isinstance(places, str) else places
         return cls(frozenset(Edit(op, place) for place in places), **header)
@@ -92,10 +106,11 @@ class Plan:
             self.fingerprint or other.fingerprint,
             _SEVERAL if differ else self.weights or other.weights,
             self.model or other.model,
+            {**other.tensors, **self.tensors},
         )
 
     def __iter__(self) -> Iterator[Edit]:
-        return iter(sorted(self.edits, key=lambda edit: natural_key(edit.at)))
+        return iter(sorted(self.edits, key=lambda edit: (natural_key(edit.at), edit.op)))
 
     def __len__(self) -> int:
         return len(self.edits)
@@ -136,14 +151,46 @@ class Plan:
 
     @classmethod
     def read(cls, path: str | Path) -> Plan:
-        """Read a plan file. Raises PlanError where it is damaged or no plan."""
-        return cls.from_json(strict_json.read(Path(path), "plan file", PlanError), what=f"plan file {path}")
+        """Read a plan file and the tensors beside it, where it names any. Raises PlanError where one is damaged."""
+        plan = cls.from_json(strict_json.read(Path(path), "plan file", PlanError), what=f"plan file {path}")
+        names = plan._names()
+        if not names:
+            return plan
+        from identikit.tensors import read_tensors  # brings torch, which a plan without tensors does without
+
+        return replace(plan, tensors=read_tensors(tensors_beside(path), names))
 
     def write(self, path: str | Path) -> None:
-        """Write the plan as JSON, replacing `path` only when the new file is whole."""
+        """Write the plan as JSON, replacing `path` only when the new file is whole; its tensors beside it.
+
+        The tensors of plan.json lie in plan.safetensors. Raises PlanError where one that an edit names is not there.
+        """
         from identikit.files import write_text
 
+        if names := self._names():
+            self.require_tensors()
+            from identikit.tensors import write_tensors
+
+            write_tensors(tensors_beside(path), {name: self.tensors[name] for name in names})
         write_text(Path(path), json.dumps(self.to_json(), indent=2) + "\n")
+
+    def require_tensors(self) -> None:
+        """Raise PlanError where an edit names a tensor that this plan does not hold."""
+        for edit in self:
+            for key, name in edit.tensors.items():
+                if name not in self.tensors:
+                    raise PlanError(
+                        f'the tensor {name} ({key} of the {edit.op} at "{edit.at}") is not with this plan. '
+                        "Read the plan from its file, where the tensors lie beside it: ik.Plan.read(path)."
+                    )
+
+    def _names(self) -> list[str]:
+        return sorted({name for edit in self for name in edit.tensors.values()})
+
+
+def tensors_beside(path: str | Path) -> Path:
+    """The file of the tensors of the plan file `path`."""
+    return Path(path).with_suffix(".safetensors")
 
 
 def _read_edit(value: Any, what: str) -> Edit:

@@ -14,7 +14,7 @@ FLOORS: dict[str, int] = {
     **dict.fromkeys(("scanning", "saving"), 4),
     **dict.fromkeys(("surgery", "auditing", "reporting"), 3),
     **dict.fromkeys(("sources", "families", "structure", "metrics"), 2),
-    **dict.fromkeys(("nn", "results", "plan", "places", "strict_json", "batches"), 1),
+    **dict.fromkeys(("nn", "results", "plan", "places", "strict_json", "batches", "tensors"), 1),
     **dict.fromkeys(("files", "progress", "functions", "errors"), 1),
 }
 # On one floor: from the key to each of the values. Everything on the ground may also import errors.
@@ -25,7 +25,8 @@ ARROWS: dict[str, set[str]] = {
     "sources": {"families", "structure"},
     "families": {"structure"},
     "results": {"plan", "places", "strict_json", "files", "errors"},
-    "plan": {"places", "strict_json", "files", "errors"},
+    "plan": {"places", "strict_json", "files", "tensors", "errors"},
+    "tensors": {"files", "errors"},
     "places": {"errors"},
     "strict_json": {"errors"},
     "batches": {"errors"},

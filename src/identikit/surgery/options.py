@@ -1,0 +1,56 @@
+"""The options of an edit that replaces a layer: what there is, and what each may be."""
+
+from __future__ import annotations
+
+from identikit.errors import PlanError
+from identikit.nn.shortcuts import DOWNS, SIDES
+from identikit.plan import Edit, Option
+from identikit.surgery.layout import FIRST, LAST
+
+ON_REQUEST = ("mean", "shortcut", "adapter")
+FITTED = {"mean": ("value",), "shortcut": (), "adapter": ("weight", "bias")}  # the tensors of each
+_WORDS: dict[str, dict[str, tuple[Option, ...]]] = {
+    "mean": {"axis": (FIRST, LAST)},
+    "shortcut": {"axis": (FIRST, LAST), "side": SIDES, "down": DOWNS},
+    "adapter": {"axis": (FIRST, LAST), "down": DOWNS},
+}
+_NUMBERS = {"mean": (), "shortcut": (), "adapter": ("ridge", "residual")}
+_STRIDES = 100_000  # of one dimension at most
+
+
+def check_options(edit: Edit) -> None:
+    """Raise PlanError for an option that `edit` does not know, or a value that it cannot have."""
+    words, numbers = _WORDS[edit.op], _NUMBERS[edit.op]
+    known = [*words, "stride", *numbers, *FITTED[edit.op]]
+    for key, value in edit.options:
+        if key not in known:
+            raise PlanError(f'{edit.op} at "{edit.at}" has no option "{key}"; there are {", ".join(known)}.')
+        wrong = key in words and (isinstance(value, bool) or value not in words[key])
+        if wrong:
+            several = " or ".join(repr(each) for each in words[key])
+            raise PlanError(f'{edit.op} at "{edit.at}": {key}={value!r} is not {several}.')
+        if key in numbers and (isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0):
+            raise PlanError(f'{edit.op} at "{edit.at}": {key}={value!r} is no number from 0 on.')
+        if key == "stride":
+            read_stride(edit, value)
+        if key in FITTED[edit.op] and key not in edit.tensors:
+            raise PlanError(f'{edit.op} at "{edit.at}": {key}={value!r} names no tensor ("sha256:...").')
+
+
+def read_stride(edit: Edit, value: Option) -> list[int]:
+    """The stride of an edit: one number for every dimension, or "2x1". Raises PlanError for anything else."""
+    parts = [value] if type(value) is int else str(value).split("x") if isinstance(value, str) else []
+    found = [int(part) for part in parts if str(part).isascii() and str(part).isdecimal() and len(str(part)) < 7]
+    if not found or len(found) < len(parts) or not all(1 <= each <= _STRIDES for each in found):
+        raise PlanError(f'{edit.op} at "{edit.at}": stride={value!r} is no number, and no text such as "2x1".')
+    return found
+
+
+def require_tensors(edit: Edit) -> None:
+    """Raise PlanError where an edit lacks the tensors that it needs."""
+    lacking = [key for key in FITTED.get(edit.op, ()) if key not in edit.tensors]
+    if lacking:
+        raise PlanError(
+            f'the {edit.op} at "{edit.at}" has no {lacking[0]}: it is fitted to data. Make the edit with '
+            f'ik.bypass(model, "{edit.at}", as_="{edit.op}", data=[batch, ...]) and use its handle\'s plan.'
+        )

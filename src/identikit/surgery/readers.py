@@ -1,0 +1,169 @@
+"""What is learned of a layer as it runs over data: its mean, or a linear map from what it takes to what it returns."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from identikit.batches import Batch
+from identikit.errors import DataError, IdentikitWarning
+from identikit.families.anatomy import Anatomy
+from identikit.nn.shortcuts import DOWNS
+from identikit.plan import Option
+from identikit.sources.readings import Data
+from identikit.structure.override import Forward
+from identikit.structure.trees import at
+from identikit.surgery.fit import LeastSquares
+from identikit.surgery.forwards import Taken
+from identikit.surgery.layout import LAST, features_axis, guessed_axis
+from identikit.surgery.maps import rows, thinned, thinning
+from identikit.surgery.mean import RunningMean
+from identikit.surgery.padding import counted
+from identikit.surgery.replaced import Slot
+
+#: Shares of the inputs' own size. The first is hardly any, the last leaves nothing but the prior.
+RIDGES = (1e-9, 1e-6, 1e-3, 1.0, 1e6)
+Tensors = dict[str, torch.Tensor]
+
+
+class Reader:
+    """Reads one layer's calls: rows of features of what goes in and what comes out, padding left out."""
+
+    def __init__(self, anatomy: Anatomy, slot: Slot, axis: int) -> None:
+        self.batch = Batch()
+        self._anatomy = anatomy
+        self._slot = slot
+        self._axis = axis
+        device = slot.output.device
+        self._device = torch.device("cpu") if device.type == "mps" else device  # which has no float64
+
+    def around(self, forward: Forward) -> Forward:
+        """`forward`, read at every call. What goes in is copied first: a layer may write into it."""
+        enters = self._slot.enters
+
+        def read(*args: Any, **kwargs: Any) -> Any:
+            entered = Taken(enters).of(args, kwargs).clone() if enters is not None else None
+            output = forward(*args, **kwargs)
+            self._take(entered, at(output, self._slot.leaves))
+            return output
+
+        return read
+
+    def learned(self, path: str, data: Data) -> tuple[Tensors, dict[str, Option]]:
+        """The tensors, and what else the edit should say."""
+        raise NotImplementedError
+
+    def _take(self, entered: torch.Tensor | None, output: torch.Tensor) -> None:
+        raise NotImplementedError
+
+    def _counted(self, output: torch.Tensor) -> torch.Tensor:
+        """Which rows of `output` are no padding: [rows] of bool."""
+        mask = counted(self._anatomy.watched, self._slot, self.batch, output) if self._axis == LAST else None
+        count = output.numel() // output.shape[self._axis]
+        return torch.ones(count, dtype=torch.bool, device=output.device) if mask is None else mask.reshape(-1)
+
+    def _cast(self, value: torch.Tensor) -> torch.Tensor:
+        """For the plan: in the dtype of the layer's own output."""
+        return value.to(device="cpu", dtype=self._slot.output.dtype)
+
+
+class MeanReader(Reader):
+    def __init__(self, anatomy: Anatomy, slot: Slot, options: Mapping[str, Option]) -> None:
+        output = slot.output
+        said = options.get("axis") or (slot.layout.axis if slot.layout else None)
+        found = said or features_axis(anatomy.watched, slot.call, output) or guessed_axis(output.ndim)
+        super().__init__(anatomy, slot, int(found))
+        self._mean = RunningMean(output.shape[self._axis], self._device)
+
+    def _take(self, entered: torch.Tensor | None, output: torch.Tensor) -> None:
+        self._mean.add(rows(output, self._axis)[self._counted(output)].to(self._device))
+
+    def learned(self, path: str, data: Data) -> tuple[Tensors, dict[str, Option]]:
+        _require(path, self._mean.count, self._mean.value, data)
+        return {"value": self._cast(self._mean.value)}, {"axis": self._axis}
+
+
+class AdapterReader(Reader):
+    """Two sums, of every other example each: a map fitted to one is judged on the other.
+
+    So the ridge is chosen, and what the map is drawn to: the shortcut (right for a block) or zero (for a branch). As
+    the strongest ridge is the shortcut itself, or the mean, the map is never worse than these on held-out examples.
+    """
+
+    def __init__(self, anatomy: Anatomy, slot: Slot, options: Mapping[str, Option]) -> None:
+        assert slot.layout is not None
+        super().__init__(anatomy, slot, slot.layout.axis)
+        self._layout = slot.layout
+        self._thin = thinning(self._layout, str(options.get("down", DOWNS[0])))
+        self._ridge = options.get("ridge")
+        sizes = (self._layout.in_features, self._layout.out_features)
+        self._halves = (LeastSquares(*sizes, self._device), LeastSquares(*sizes, self._device))
+        self._examples = 0
+
+    def _take(self, entered: torch.Tensor | None, output: torch.Tensor) -> None:
+        assert entered is not None
+        x, y = rows(thinned(self._thin, entered, self._layout), self._axis), rows(output, self._axis)
+        if len(x) != len(y):
+            shapes_ = " and ".join("x".join(map(str, value.shape)) for value in (entered, output))
+            raise DataError(
+                f'"{self._slot.call.path}" takes and returns {shapes_} on the data, not as in the example: no map of '
+                "one position to one leads between them. Pass an example of the data's size: inputs=batch."
+            )
+        example = torch.arange(len(y), device=y.device) // max(1, len(y) // len(output)) + self._examples
+        self._examples += len(output)
+        keep = self._counted(output)
+        for half, sums in enumerate(self._halves):
+            chosen = keep & (example % 2 == half)
+            sums.add(x[chosen].to(self._device), y[chosen].to(self._device))
+
+    def learned(self, path: str, data: Data) -> tuple[Tensors, dict[str, Option]]:
+        whole = self._halves[0] + self._halves[1]
+        _require(path, whole.count, whole.xy, data)
+        priors = _priors(self._layout.in_features, self._layout.out_features)
+        ridges = RIDGES if self._ridge is None else (float(self._ridge),)
+        tried = [(ridge, prior) for ridge in ridges for prior in priors]
+        found = [_held_out(self._halves, ridge, prior) for ridge, prior in tried]
+        left = min(found)
+        ridge, prior = tried[found.index(left)]
+        if left >= 1:
+            warnings.warn(
+                f'the adapter for "{path}" predicts held-out examples no better than their mean does '
+                f'(it leaves {left:.3g} of the spread). Give more data, or use as_="mean".',
+                IdentikitWarning,
+                stacklevel=6,
+            )
+        best = whole.solve(ridge, prior)
+        more: dict[str, Option] = {"ridge": ridge, "residual": float(f"{left:.4g}")}
+        return {"weight": self._cast(best.weight), "bias": self._cast(best.bias)}, more
+
+
+def _held_out(halves: tuple[LeastSquares, LeastSquares], ridge: float, prior: torch.Tensor | None) -> float:
+    """The share of the spread that maps fitted to one half leave in the other; of a single example, in itself."""
+    if not all(half.count for half in halves):
+        whole = halves[0] + halves[1]
+        return whole.residual(whole.solve(ridge, prior))
+    one, other = halves
+    left = [judged.residual(learnt.solve(ridge, prior)) for learnt, judged in ((one, other), (other, one))]
+    spreads = [float(judged.yy.sum()) for judged in (other, one)]
+    both = sum(spreads)
+    return (left[0] * spreads[0] + left[1] * spreads[1]) / both if both > 0 else 0.0
+
+
+def _priors(in_features: int, out_features: int) -> list[torch.Tensor | None]:
+    """What a map may be drawn to: the shortcut, where there is one without losing features, and zero."""
+    if out_features < in_features:
+        return [None]
+    shortcut = torch.zeros(out_features, in_features, dtype=torch.float64)
+    front = (out_features - in_features) // 2
+    shortcut[front : front + in_features] = torch.eye(in_features, dtype=torch.float64)
+    return [shortcut, None]
+
+
+def _require(path: str, count: int, value: torch.Tensor, data: Data) -> None:
+    if not count:
+        raise DataError(f'"{path}" never ran on {data.name}, or on padding alone. Give data that reaches it.')
+    if not bool(torch.isfinite(value).all()):
+        raise DataError(f'what "{path}" makes of {data.name} is not finite. Look at the data, or at the weights.')

@@ -1,0 +1,178 @@
+"""A layer that is replaced on request: where its stream enters and leaves, and the edit that says with what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from identikit.errors import BlockError, PlanError, RoleError
+from identikit.families.anatomy import Anatomy
+from identikit.nn.shortcuts import DOWNS, SIDES
+from identikit.plan import Edit, Option
+from identikit.structure.roles import never_ran
+from identikit.structure.streams import Flow
+from identikit.structure.trees import Path, at
+from identikit.structure.watch import Call, Location
+from identikit.surgery.forwards import EditedForward, RunAndMean, forward_with, own_forward
+from identikit.surgery.layout import FIRST, LAST, Layout, features_axis, guessed_axis, layout_of
+from identikit.surgery.maps import Adapter, Mean, Replacement, Shortcut
+from identikit.surgery.options import FITTED, read_stride
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a replacement goes: the layer's recorded call, the output that it makes, the input it makes it from."""
+
+    call: Call
+    flow: Flow
+    leaves: Path
+    enters: Location | None
+    layout: Layout | None
+
+    @property
+    def output(self) -> torch.Tensor:
+        """The recorded output."""
+        return dict(self.call.tensors_out())[self.leaves]
+
+
+def slot_of(anatomy: Anatomy, path: str, options: Mapping[str, Option]) -> Slot:
+    """Where a replacement of the layer at `path` goes. Raises RoleError where the layer returns several streams."""
+    calls = anatomy.watched.by_path.get(path, [])
+    verdict = anatomy.verdict(path, prove=False)
+    if not calls or verdict.flow is None:
+        raise RoleError(verdict.why if calls else never_ran(path))
+    call, flow = calls[0], verdict.flow
+    leaves = _leaving(path, call, flow)
+    output = dict(call.tensors_out())[leaves]
+    known = flow.streams.get(leaves) or flow.passed.get(leaves)
+    axes = _axes(anatomy, call, output, options)
+    for place, value in call.tensors_in():
+        if known in (None, place) and value.is_floating_point() and value.dtype == output.dtype:
+            found = next((one for axis in axes if (one := layout_of(value.shape, output.shape, axis))), None)
+            if found is not None:
+                return Slot(call, flow, leaves, place, _strided(found, options))
+    return Slot(call, flow, leaves, None, None)
+
+
+def replacement(edit: Edit, slot: Slot, tensors: Mapping[str, torch.Tensor]) -> Replacement:
+    """The map that `edit` asks for. Raises RoleError where no such map leads from the layer's input to its output."""
+    layout, options = slot.layout, dict(edit.options)
+    if layout is None:
+        raise RoleError(f'"{edit.at}" {shapes(slot)}: no {edit.op} leads from one to the other. Keep it.')
+    output = slot.output
+    held = {key: tensors[name].to(device=output.device, dtype=output.dtype) for key, name in edit.tensors.items()}
+    down, side = str(options.get("down", DOWNS[0])), str(options.get("side", SIDES[0]))
+    _check_sizes(edit, layout, held)
+    try:
+        if edit.op == "mean":
+            return Mean(layout, held)
+        return Adapter(layout, held, down=down) if edit.op == "adapter" else Shortcut(layout, side=side, down=down)
+    except BlockError as cause:
+        raise RoleError(f'"{edit.at}" {shapes(slot)}: {_fewer(layout, cause)}') from None
+
+
+def replaced_forward(anatomy: Anatomy, edit: Edit, tensors: Mapping[str, torch.Tensor]) -> EditedForward:
+    """What the replaced layer does instead; proved to give the recorded output's shape and dtype. Raises RoleError."""
+    slot = slot_of(anatomy, edit.at, dict(edit.options))
+    if edit.op == "mean" and (slot.layout is None or slot.enters is None):
+        value, axis = tensors[edit.tensors["value"]].to(slot.output), dict(edit.options).get("axis")
+        return RunAndMean(own_forward(slot.call.module), slot.leaves, value, LAST if axis is None else int(axis))
+    made = replacement(edit, slot, tensors)
+    assert slot.enters is not None  # a layout is one between the output and an input
+    forward = forward_with(made, slot.leaves, slot.enters, slot.flow, slot.call.output)
+    with torch.no_grad():
+        output = at(forward(*slot.call.args, **slot.call.kwargs), slot.leaves)
+    if output.shape != slot.output.shape or output.dtype != slot.output.dtype:
+        raise RoleError(
+            f'"{edit.at}" {shapes(slot)}: the {edit.op} asked for makes {_sizes(output)} of it. Leave stride and axis '
+            "out, then they are found."
+        )
+    return forward
+
+
+def shapes(slot: Slot) -> str:
+    """What the layer takes and returns, in words."""
+    taken = [value for place, value in slot.call.tensors_in() if slot.enters in (None, place)]
+    return f"takes {', '.join(map(_sizes, taken)) or 'no tensor'} and returns {_sizes(slot.output)}"
+
+
+def ways_out(anatomy: Anatomy, path: str) -> str:
+    """The requests under which a layer that changes shape can be replaced; empty where there are none."""
+    verdict = anatomy.verdict(path, prove=False)
+    if verdict.flow is None or verdict.flow.streams:
+        return ""
+    try:
+        layout = slot_of(anatomy, path, {}).layout
+    except RoleError:
+        return ""
+    if layout is None:
+        return ""
+    fitted = 'as_="adapter" with data=[...]'
+    return f'as_="shortcut", or {fitted}' if layout.out_features >= layout.in_features else fitted
+
+
+def _leaving(path: str, call: Call, flow: Flow) -> Path:
+    """The one output that a replacement makes: the others are inputs handed on, or read by nothing.
+
+    A layer that makes one and hands on others (T5's attention: the position bias) is clear; of two streams is not
+    (a block of Flux): which of them should the replacement make?
+    """
+    outputs = dict(call.tensors_out())
+    lost = [each for each in flow.needed if each not in outputs]
+    read = [each for each in outputs if each in flow.streams or each in flow.needed]
+    floating = [each for each, value in outputs.items() if value.is_floating_point()]
+    found = read or floating
+    if read and read[0] in flow.needed and all(each in flow.streams for each in read[1:]):
+        found = read[:1]
+    if lost or len(found) != 1 or not outputs[found[0]].is_floating_point():
+        several = f"{len(found)} outputs that are read later" if len(found) > 1 else "no output of floating numbers"
+        what = "a number or an object beside its tensors" if lost else several
+        raise RoleError(f'"{path}" returns {what}; a replacement makes one tensor. Replace a layer inside it.')
+    return found[0]
+
+
+def _axes(anatomy: Anatomy, call: Call, output: torch.Tensor, options: Mapping[str, Option]) -> list[int]:
+    """Where the features of the output may lie, likeliest first; what the user says is not doubted."""
+    said = options.get("axis")
+    if isinstance(said, int):
+        return [said]
+    found = features_axis(anatomy.watched, call, output)
+    first = guessed_axis(output.ndim)
+    return [found] if found is not None else [first, FIRST if first == LAST else LAST]
+
+
+def _strided(layout: Layout, options: Mapping[str, Option]) -> Layout:
+    """`layout` with the stride of `options`, where that gives the same output."""
+    if "stride" not in options or not layout.strides:
+        return layout
+    edit = Edit("shortcut", "layer", (("stride", options["stride"]),))
+    said = read_stride(edit, options["stride"])
+    strides = tuple(said * len(layout.strides) if len(said) == 1 else said)
+    return Layout(layout.axis, layout.in_features, layout.out_features, strides)
+
+
+def _check_sizes(edit: Edit, layout: Layout, held: Mapping[str, torch.Tensor]) -> None:
+    wanted = {"weight": (layout.out_features, layout.in_features), "bias": (layout.out_features,)}
+    wanted["value"] = wanted["bias"]
+    for key in FITTED[edit.op]:
+        if tuple(held[key].shape) != wanted[key]:
+            raise PlanError(
+                f'the {key} of the {edit.op} at "{edit.at}" is {_sizes(held[key])}; the layer here needs '
+                f"{'x'.join(map(str, wanted[key]))}. Load the model that the plan was made for."
+            )
+
+
+def _fewer(layout: Layout, cause: Exception) -> str:
+    if layout.out_features < layout.in_features:
+        return (
+            f"a shortcut cannot make {layout.out_features} features of {layout.in_features}. "
+            'Fit a map instead: as_="adapter", data=[batch, ...].'
+        )
+    return str(cause)
+
+
+def _sizes(tensor: Any) -> str:
+    return "x".join(str(size) for size in tensor.shape) or "a scalar"
