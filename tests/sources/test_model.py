@@ -274,9 +274,7 @@ def test_other_folders(copied: Path, tmp_path: Path) -> None:
     timm = tmp_path / "timm"
     timm.mkdir()
     (timm / "config.json").write_text('{"architecture": "resnet18"}')
-    assert refused(timm).startswith(
-        f'"{timm}" is a timm folder. Write file.py:function that returns timm.create_model('
-    )
+    assert refused(timm).startswith(f'no weights in "{timm}" (found: config.json).')
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text("{}")

@@ -1,0 +1,37 @@
+"""Examples tried out: of several that a model may take, the first that it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import nn
+
+from identikit.batches import Batch
+from identikit.structure.traceless import traceless
+
+EXAMPLES = 2  # one would leave open which dimension counts the examples
+
+
+def first_that_runs(model: nn.Module, batches: Iterable[Batch]) -> Batch | None:
+    """The first of `batches` that `model` takes (in eval mode, without a trace); None where it takes none."""
+    return next((batch for batch in batches if _runs(model, batch)), None)
+
+
+def pictures(model: nn.Module, *shapes: Sequence[int]) -> Batch:
+    """One positional argument for each of `shapes`: two examples of it, the same at every call, where `model` is."""
+    weight = next((value for value in model.parameters() if value.is_floating_point()), torch.empty(0))
+    draw = torch.Generator().manual_seed(0)
+    made = [torch.randn(EXAMPLES, *shape, generator=draw) for shape in shapes]
+    return Batch(args=tuple(each.to(weight.device, weight.dtype) for each in made), examples=EXAMPLES)
+
+
+def _runs(model: nn.Module, batch: Batch) -> bool:
+    try:
+        with traceless(model):
+            batch.copied().call(model)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # whatever a forward raises, it does not take these inputs
+        return False
+    return True
