@@ -135,9 +135,8 @@ def test_norms_and_projections_inside_are_not_branches_by_mistake(
     assert roles(lambda: Block(way), "attn.out", "mlp.down") == ["branch", "branch"]
 
 
-def test_a_scaled_branch_is_asked_for() -> None:
-    """Unless another branch of the same scale comes before it: then their sum is what counts."""
-    assert roles(lambda: Block(scaled), "attn") == ["unproved"]
+def test_a_scaled_branch_is_proved() -> None:
+    assert roles(lambda: Block(scaled), "attn", "mlp", "mlp.up", "norm2") == ["branch", "branch"] + ["unproved"] * 2
 
 
 def test_of_a_sandwich_the_outer_norm_is_the_branch() -> None:
@@ -160,11 +159,11 @@ class Scale(nn.Module):
         return self.gamma * x
 
 
-def test_a_layer_scale_is_the_branch_and_what_it_scales_is_asked_for() -> None:
+def test_a_layer_scale_is_a_branch_and_what_it_scales_too() -> None:
     def way(b: Block, x: torch.Tensor) -> torch.Tensor:
         return x + b.scale(b.attn(b.norm1(x)))  # type: ignore[operator]
 
-    assert roles(lambda: Block(way, scale=Scale()), "scale", "attn") == ["branch", "unproved"]
+    assert roles(lambda: Block(way, scale=Scale()), "scale", "attn", "attn.out") == ["branch"] * 3
 
 
 def test_layers_that_the_root_adds_to_the_stream_are_branches() -> None:
@@ -266,7 +265,10 @@ def test_dense_concatenation_is_refused() -> None:
     assert [site.role for site in found] == ["unproved"] * 3
     with pytest.raises(RoleError) as error:
         bypass(model, "layers.1", inputs=torch.randn(3, WIDTH))
-    assert str(error.value) == ('"layers.1" takes 3x20 and returns 3x4: no input has its output\'s shape. Keep it.')
+    assert str(error.value) == (
+        '"layers.1" takes 3x20 and returns 3x4: no input has its output\'s shape. '
+        'Keep it, or replace it: as_="adapter" with data=[...].'
+    )
 
 
 def test_equal_widths_do_not_make_a_dense_layer_a_block() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from identikit.cli import options as o
 from identikit.cli.console import note
+from identikit.errors import IdentikitWarning
 
 EXAMPLE = "Example:  identikit apply ./my-bert plan.json --to smaller"
 
@@ -40,5 +42,9 @@ def command(
     reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
     inputs = example_inputs(data, opened, **columns, **reading)
     smaller = remove(opened.model, wanted, inputs=inputs)
-    save(smaller, to, saved_as, like=opened.folder, overwrite=overwrite, inputs=inputs)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", IdentikitWarning)
+        save(smaller, to, saved_as, like=opened.folder, overwrite=overwrite, inputs=inputs)
     note(f"removed {', '.join(wanted.places)}; saved and proved: {to}")
+    for warning in warned:
+        note(str(warning.message))

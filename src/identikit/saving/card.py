@@ -34,6 +34,36 @@ Out of action, in the paths of the model first loaded:
 {edits}
 """
 
+_ZEROED = """{mark}
+# {model} with {count} zeroed
+
+This folder is a checkpoint of the model's own library: it loads there without identikit, and computes what the model
+without these sub-layers does. **For that it is no smaller and no faster than with them**: the library builds every
+layer that its configuration names, so the weights of these are stored as zeros.
+
+`ik.load("this folder")` takes them out again. For a folder that holds neither their weights nor their computation, save
+the model with `format="plan"`.
+
+Out of action, in the paths of the model first loaded (`plan.json`):
+
+{edits}
+"""
+
+
+def write_zeroed_card(partial: Path, target: Path, plan: Plan, count: int) -> None:
+    """Write the card of a checkpoint with `count` zeroed sub-layers into `partial`, which is to take `target`'s place.
+
+    A README that travelled along stays.
+    """
+    if not (partial / README).exists():
+        text = _ZEROED.format(
+            mark=MARK,
+            model=plan.model or "A model",
+            count="1 sub-layer" if count == 1 else f"{count} sub-layers",
+            edits="\n".join(f"- `{edit}`" for edit in plan),
+        )
+        write_text(partial / _name(target), text)
+
 
 def write_plan_card(partial: Path, target: Path, plan: Plan, *, needs_model: bool) -> None:
     """Write the card of a plan folder into `partial`, which is to take the place of `target`."""

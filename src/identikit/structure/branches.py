@@ -7,16 +7,19 @@ an earlier layer returned and y was computed from.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from identikit.structure.noise import close, noise_for, same, shifted, tensors
+from identikit.structure import scaled
+from identikit.structure.noise import close, noise_for, tensors
 from identikit.structure.operations import memory
 from identikit.structure.replay import NOT_PROVED, Key, Recording
-from identikit.structure.trees import rebuilt
+from identikit.structure.trees import Path, at
+from identikit.structure.trial import Trial
 from identikit.structure.watch import Call, Location, Watched
 
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 3e-6}  # relative to the largest value
@@ -26,13 +29,27 @@ _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)  # of layers that st
 _HIGHEST = 4  # in how many modules, from the nearest outwards, an addition is looked for
 
 
-def role_within_parents(watched: Watched, call: Call) -> str | None:
-    """ "branch", "gate" or None: looked for in the calls around `call` that work on what it returned."""
-    for parent in _workers(watched, call)[:_HIGHEST]:
+def role_within_parents(watched: Watched, call: Call, outputs: Sequence[Path]) -> str | None:
+    """ "branch", "gate" or None: looked for in the calls around `call` that work on what it returned at `outputs`.
+
+    Each of several outputs must be a branch of its own stream.
+    """
+    roles = {_role_of(watched, call, place) for place in outputs}
+    role = roles.pop() if len(roles) == 1 else None
+    return role if role == "branch" or len(outputs) == 1 else None
+
+
+def _role_of(watched: Watched, call: Call, place: Path) -> str | None:
+    output = at(call.output, place)
+    if not output.is_floating_point():
+        return None
+    workers = _workers(watched, call, output)[:_HIGHEST]
+    adders = scaled.adders(watched, call, output)[:_HIGHEST]
+    for parent in sorted({*workers, *adders}, key=lambda each: -each.number):  # the nearest first
         if not _small(parent) or _continues_a_sibling(watched, call, parent):
             return None
         try:
-            role = _role_within(watched, call, parent)
+            role = _role_within(watched, call, parent, place, works=parent in workers, adds=parent in adders)
         except NOT_PROVED:  # the copy takes another way than the block did
             return None
         if role is not None:
@@ -40,8 +57,8 @@ def role_within_parents(watched: Watched, call: Call) -> str | None:
     return None
 
 
-def _workers(watched: Watched, call: Call) -> list[Call]:
-    """The calls around `call` in which an operation reads its output, the nearest first: there it is added, if at all.
+def _workers(watched: Watched, call: Call, output: torch.Tensor) -> list[Call]:
+    """The calls around `call` in which an operation reads its `output`, the nearest first: there it is added, if ever.
 
     An operation inside a module without weights (an addition written as a module) counts for the call around that.
     """
@@ -51,19 +68,19 @@ def _workers(watched: Watched, call: Call) -> list[Call]:
         around.append(parent)
         parent = parent.parent
     found: set[int] = set()
-    for _, output in call.tensors_out():
-        for read in watched.readers(output, call):
-            caller = read.caller if read.tick > call.end else None
-            while caller is not None and caller not in around and not any(True for _ in caller.module.parameters()):
-                caller = caller.parent
-            if caller is not None and caller in around:
-                found.add(caller.number)
+    for read in watched.readers(output, call):
+        caller = read.caller if read.tick > call.end else None
+        while caller is not None and caller not in around and not any(True for _ in caller.module.parameters()):
+            caller = caller.parent
+        if caller is not None and caller in around:
+            found.add(caller.number)
     return [each for each in around if each.number in found]
 
 
 def too_large(watched: Watched, call: Call) -> int | None:
     """The bytes of the nearest module that a proof for `call` would have to copy, where they are too many."""
-    nearest = _workers(watched, call)[:1]
+    workers = (_workers(watched, call, output)[:1] for _, output in call.tensors_out())
+    nearest = [parent for found in workers for parent in found]
     return next((size for parent in nearest if (size := _bytes(parent)) > LARGEST), None)
 
 
@@ -75,40 +92,23 @@ def _bytes(parent: Call) -> int:
     return sum(value.numel() * value.element_size() for value in parent.module.parameters())
 
 
-def _role_within(watched: Watched, call: Call, parent: Call) -> str | None:
+def _role_within(
+    watched: Watched, call: Call, parent: Call, place: Path, *, works: bool, adds: bool
+) -> str | None:  # fmt: skip
     recording = Recording(parent)
     key = recording.key_of(call, parent, watched.calls)
     if key not in recording.seen:  # a forward put onto the instance runs other modules than the copy's
         return None
-    record = recording.seen[key]
-    y = next((leaf for leaf in tensors(record.output) if leaf.is_floating_point()), None)
-    if y is None:
+    trial = Trial(recording, key, place)
+    if not trial.repeats():
         return None
-    reached = recording.downstream(key)
-    # Frozen: y itself, and all that it does not reach; the modules around it stay live.
-    frozen = {each: seen.output for each, seen in recording.seen.items() if each not in reached}
-    frozen = {each: output for each, output in frozen.items() if key not in recording.seen[each].inside}
-    if not same(recording.run(frozen), recording.output):
-        return None
-    streams: list[Location | Key] = [place for place, value in recording.entries() if value.shape == y.shape]
-    streams += [each for each in frozen if each not in record.inside and _fits(recording, each, key, y)]
-    if any(_cancels(recording, frozen, key, y, stream) for stream in streams):
+    streams: list[Location | Key] = [place for place, _ in recording.entries()]
+    streams += [each for each in trial.earlier() if not _beside(recording, each[0], key[0])]
+    if works and any(_cancels(trial, stream) for stream in streams if trial.held(stream).shape == trial.y.shape):
         return "branch"
-    return "gate" if _gates(recording, frozen, key, y) else None
-
-
-def _fits(recording: Recording, each: Key, key: Key, y: torch.Tensor) -> bool:
-    """An earlier layer's output of y's shape, not inside another call, from which y is computed."""
-    seen = recording.seen[each]
-    nested = any(each in other.inside for other in recording.seen.values())
-    if (
-        _beside(recording, each[0], key[0])
-        or nested
-        or not isinstance(seen.output, torch.Tensor)
-        or seen.output.shape != y.shape
-    ):
-        return False
-    return seen.ended < recording.seen[key].ended and key in recording.downstream(each)
+    if works and _gates(trial):
+        return "gate"
+    return "branch" if adds and scaled.is_scaled(trial, streams) else None
 
 
 def _beside(recording: Recording, one: str, inner: str) -> bool:
@@ -154,35 +154,29 @@ def _siblings(parent: Call, one: Call, other: Call) -> bool:
     return below and isinstance(parent.module.get_submodule(inside), _CONTAINERS)
 
 
-def _cancels(recording: Recording, frozen: dict[Key, Any], key: Key, y: torch.Tensor, stream: Location | Key) -> bool:
+def _cancels(trial: Trial, stream: Location | Key) -> bool:
     """Whether y - d makes up for s + d, which alone would change the output."""
-    if isinstance(stream, Location):
-        entered = dict(recording.entries())[stream]
-        d = noise_for(_larger(entered, y), 2.0)
-        entry, moved = (stream, entered + d), frozen
-    else:
-        d = noise_for(_larger(frozen[stream], y), 2.0)
-        entry, moved = None, {**frozen, stream: frozen[stream] + d}
-    cancelled = recording.run({**moved, key: shifted(frozen[key], -d)}, entry)
-    if not close(cancelled, recording.output, _TOLERANCE[recording.dtype]):
+    recording, y = trial.recording, trial.y
+    held = trial.held(stream)
+    d = noise_for(_larger(held, y), 2.0)
+    if not close(trial.run(y - d, stream, held + d), recording.output, _TOLERANCE[recording.dtype]):
         return False
-    return not close(recording.run(moved, entry), recording.output, _DIFFERS)
+    return not close(trial.run(y, stream, held + d), recording.output, _DIFFERS)
 
 
-def _gates(recording: Recording, frozen: dict[Key, Any], key: Key, y: torch.Tensor) -> bool:
+def _gates(trial: Trial) -> bool:
     """Whether y multiplies: with ones in its place some operation gives an earlier tensor, with twos twice that one.
 
     Only where y is broadcast: the two factors of a product of equals are alike, so neither is the gate.
     """
 
     def filled(value: float) -> list[torch.Tensor]:
-        fill = rebuilt(frozen[key], lambda _, leaf: torch.full_like(leaf, value))
         with _Results() as results:
-            recording.run({**frozen, key: fill})
-        return [result for result in results.found if result.shape != y.shape]
+            trial.run(torch.full_like(trial.y, value))
+        return [result for result in results.found if result.shape != trial.y.shape]
 
-    earlier = [value for _, value in recording.entries()]
-    earlier += [leaf for each, output in frozen.items() if each != key for leaf in tensors(output)]
+    earlier = [value for _, value in trial.recording.entries()]
+    earlier += [leaf for each, output in trial.frozen.items() if each != trial.key for leaf in tensors(output)]
     for one, two in zip(filled(1.0), filled(2.0), strict=True):
         if any(_equal(one, value) for value in earlier) and torch.equal(two, 2 * one) and bool(one.any()):
             return True

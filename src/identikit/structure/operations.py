@@ -8,6 +8,9 @@ import torch
 
 from identikit.structure.trees import leaves
 
+_SUMS = ("aten::add", "aten::sub", "aten::addcmul")
+_ADDITIONS = (*_SUMS, *(f"{name}_" for name in _SUMS))
+
 
 def memory(tensor: torch.Tensor) -> int:
     """A number that all views of one piece of memory share."""
@@ -37,4 +40,17 @@ def operands(inputs: list[torch.Tensor], tensor: torch.Tensor) -> tuple[int, ...
 
 
 def adds(func: Any) -> bool:
-    return func._schema.name in ("aten::add", "aten::add_", "aten::sub", "aten::sub_")
+    return func._schema.name in _ADDITIONS
+
+
+def term(func: Any, args: Any, kwargs: dict[str, Any]) -> list[torch.Tensor]:
+    """The floating tensors that an addition adds up, each as it goes into the sum; nothing for another operation."""
+    name = func._schema.name
+    if name not in _ADDITIONS:
+        return []
+    if name.startswith("aten::addcmul"):
+        joined = [args[0], args[1] * args[2] * kwargs.get("value", 1)]
+    else:
+        sign = -1 if name.startswith("aten::sub") else 1
+        joined = [args[0], args[1] * (sign * kwargs.get("alpha", 1))]
+    return [value for value in joined if isinstance(value, torch.Tensor) and value.is_floating_point()]

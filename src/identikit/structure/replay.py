@@ -18,7 +18,7 @@ from identikit.batches import map_tensors
 from identikit.structure.noise import noise_for, same, shifted
 from identikit.structure.override import Forward, overriding
 from identikit.structure.traceless import traceless
-from identikit.structure.trees import Path, rebuilt
+from identikit.structure.trees import Path, at, rebuilt
 from identikit.structure.watch import Call, Location, located, parameter_names
 
 Key = tuple[str, int]  # a module's path inside the block and the how-manieth call of it
@@ -87,11 +87,12 @@ class Recording:
         found = located(self.parameters, self.args, self.kwargs)
         return [(place, leaf) for place, leaf in found if isinstance(leaf, torch.Tensor) and leaf.is_floating_point()]
 
-    def downstream(self, key: Key) -> set[Key]:
-        """The calls that a change of `key`'s output reaches."""
+    def downstream(self, key: Key, place: Path | None = None) -> set[Key]:
+        """The calls that a change of `key`'s output (at `place`) reaches."""
         record = self.seen[key]
         before = {each: seen.output for each, seen in self.seen.items() if seen.ended < record.ended}
-        self.run({**before, key: shifted(record.output, noise_for(record.output, 1.0))})
+        noise = noise_for(record.output if place is None else at(record.output, place), 1.0)
+        self.run({**before, key: shifted(record.output, noise, place)})
         later = [each for each in self.seen if each not in before and each != key]
         passed = self._pass
         return {each for each in later if each not in passed or not same(passed[each].output, self.seen[each].output)}

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from identikit.structure import aftermath, branches, continuing, streams
+from identikit.structure.members import members
 from identikit.structure.streams import Flow
 from identikit.structure.trees import at
 from identikit.structure.watch import Call, Watched
@@ -59,7 +60,8 @@ def _chained(model: nn.Module, watched: Watched, call: Call, path: str, found: F
     if streams.in_sequential(watched, call, found):
         return True
     parent = model.get_submodule(path.rpartition(".")[0])
-    member = path.rpartition(".")[2].isdecimal() or isinstance(parent, nn.ModuleDict)
+    name = path.rpartition(".")[2]
+    member = name.isdecimal() or name in members(parent)
     return member and streams.in_chain(watched, call, found)
 
 
@@ -101,15 +103,18 @@ def _proved(watched: Watched, calls: list[Call], found: Flow, otherwise: Verdict
     if any(tensor.is_meta for _, tensor in call.tensors_out()):
         why = f'"{call.path}" is not confirmed: on the meta device nothing can be perturbed.'
         return Verdict(UNPROVED, why, found)
-    if len(calls) != 1 or len(found.needed) > 1:
+    if len(calls) != 1:
         return otherwise
     if any(path not in dict(call.tensors_out()) for path in found.needed):  # a number or an object
         return otherwise
-    role = branches.role_within_parents(watched, call)
+    read = [*found.streams, *found.needed] or [path for path, _ in call.tensors_out()]
+    role = branches.role_within_parents(watched, call, read)
     if role is not None:
         return Verdict(role, "ok", found)
     if size := branches.too_large(watched, call):
         return Verdict(UNPROVED, _not_tried(call.path, size), found)
+    if len(found.needed) > 1:
+        return otherwise
     if found.needed:  # of several inputs of this shape, does it continue one?
         place = continuing.continued(call, found.needed[0])
         found = Flow({found.needed[0]: place}, found.passed, found.unread) if place else found
