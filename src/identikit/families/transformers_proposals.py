@@ -1,4 +1,4 @@
-"""The smaller configurations that may belong to a shortened stack, likeliest first; each is still to be proved."""
+"""The configurations that may belong to a shortened or grown stack, likeliest first; each is still to be proved."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Any
 
 from identikit.families.transformers_config import config_tree, speaks_of_layers
+from identikit.families.transformers_rules import ruled
 from identikit.families.transformers_stages import OUT, renamed_stages
 
 Proposal = tuple["Change", ...]
@@ -26,7 +27,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Cut:
-    """A stack of `depth` layers was shortened to the layers `keep` (in their old numbers)."""
+    """A stack of `depth` layers now holds `keep` (in their old numbers): shortened, or a number twice for its copy."""
 
     stack: str
     keep: tuple[int, ...]
@@ -65,6 +66,8 @@ def _proposals(config: Any, cut: Cut) -> Iterator[Proposal]:
         for each in near:
             yield _merged(count, *(other for other in near if other is not each))
             yield (count, each)
+        yield from (_merged(count, *near, each) for each in _scaled(count.config, cut))
+        yield from (_merged(count, *near, *rule) for rule in _rules(count, cut))
     yield _merged(*lists)
     yield _merged(*counts, *lists)
 
@@ -137,9 +140,25 @@ def _numbers(config: Any, cut: Cut) -> Iterator[Change]:
                 yield Change(config, name, count)
 
 
+def _scaled(config: Any, cut: Cut) -> Iterator[Change]:
+    """Factors that are divided by a power of the depth (`scale_depth / sqrt(num_hidden_layers)`), so that they stay."""
+    ratio = len(cut.keep) / cut.depth
+    for name, value in vars(config).items():
+        if isinstance(value, float) and value and speaks_of_layers(name):
+            yield from (Change(config, name, value * ratio**power) for power in (0.5, 1, -0.5, -1))
+
+
+def _rules(count: Change, cut: Cut) -> Iterator[Proposal]:
+    """New numbers for the rules that layers follow: a period, an offset."""
+    if _is_number(count.value):
+        numbers = ruled(count.config, cut.keep, cut.depth, count.name)
+        if numbers is not None:
+            yield tuple(Change(count.config, name, value) for name, value in numbers.items())
+
+
 def _are_layer_numbers(name: str, values: Sequence[Any], cut: Cut) -> bool:
-    """`mlp_only_layers=[0, 3]`: rising numbers, all of them layers, under a name that says so."""
-    if not values or not all(_is_number(item) and 0 <= item < cut.depth for item in values):
+    """`mlp_only_layers=[0, 3]`: rising numbers of layers, under a name that says so; some may be past the last one."""
+    if not values or not all(_is_number(item) and item >= 0 for item in values) or values[0] >= cut.depth:
         return False
     return list(values) == sorted(set(values)) and ("layers" in name or "idx" in name or "index" in name)
 
@@ -151,7 +170,7 @@ def _is_pattern(name: str, values: Sequence[Any], cut: Cut) -> bool:
 
 
 def _chosen_numbers(values: Sequence[int], cut: Cut) -> Any:
-    return type(values)(cut.keep.index(item) for item in values if item in cut.keep)  # type: ignore[call-arg]
+    return type(values)(new for new, old in enumerate(cut.keep) if old in values)  # type: ignore[call-arg]
 
 
 def _renumbered(table: Mapping[int, Any], cut: Cut) -> dict[int, Any]:

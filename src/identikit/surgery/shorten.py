@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,7 +15,9 @@ from identikit.errors import IdentikitWarning, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Edit
 from identikit.structure.compare import difference
+from identikit.structure.per_layer import Cut, without_entries
 from identikit.structure.stacks import numbered_children, stack_of
+from identikit.surgery.likeness import likeness_of, remember
 from identikit.surgery.renumber import closed_up, idle_layers, number_live_layers, renumber
 from identikit.surgery.replacements import Absent
 
@@ -43,13 +46,14 @@ def shortened_or_stand_in(
 
     def tried(shortened: list[Edit], *, exact: bool = _on_cpu(anatomy.model)) -> tuple[ExitStack | None, str]:
         """What undoes it, or None and why it is undone already. Exact: the operations are the same, so the bits are."""
+        cuts = [Cut(len(stack._modules), len(own)) for stack, own in _by_stack(anatomy.model, shortened)]
         with ExitStack() as mine:
             try:
                 stand_in(anatomy.model, [edit for edit in edits if edit not in shortened], forwards, mine)
                 _shorten_all(anatomy, shortened, mine)
             except _NOT_RUN as cause:
                 return None, _said(cause)
-            same, why = same_output(anatomy, expected, exact=exact)
+            same, why = same_output(anatomy, expected, exact=exact, cuts=cuts)
             return (mine.pop_all(), "") if same else (None, why)
 
     stacks = _by_stack(anatomy.model, edits)
@@ -91,12 +95,19 @@ def _on_cpu(model: nn.Module) -> bool:
     return all(value.device.type == "cpu" for value in model.parameters())
 
 
-def same_output(anatomy: Anatomy, expected: Any, *, exact: bool = False) -> tuple[bool, str]:
-    """Whether the model, as it is now, computes `expected`; and, where it does not even run, why."""
+def same_output(anatomy: Anatomy, expected: Any, *, exact: bool = False, cuts: Sequence[Cut] = ()) -> tuple[bool, str]:
+    """Whether the model, as it is now, computes `expected`; and, where it does not even run, why.
+
+    Of what it collects layer by layer it lacks the entries of the layers that `cuts` took out.
+    """
     try:
-        return difference(anatomy.run(), expected) <= (0 if exact else 1), ""
+        actual = anatomy.run()
     except _NOT_RUN as cause:
         return False, _said(cause)
+    apart = difference(actual, expected)
+    if apart == math.inf and cuts:
+        apart = difference(actual, without_entries(expected, actual, cuts))
+    return apart <= (0 if exact else 1), ""
 
 
 def _said(cause: Exception) -> str:
@@ -109,7 +120,10 @@ def stand_in(model: nn.Module, edits: list[Edit], forwards: Forwards, undo: Exit
         parent_path, _, name = edit.at.rpartition(".")
         parent, layer = model.get_submodule(parent_path), model.get_submodule(edit.at)
         undo.callback(parent._modules.__setitem__, name, layer)
-        parent._modules[name] = Absent(layer, forwards[edit.at])
+        absent = Absent(layer, forwards[edit.at])
+        if edit.op == "zero":
+            remember(absent, likeness_of(model, edit.at))
+        parent._modules[name] = absent
 
 
 def _shorten_all(anatomy: Anatomy, edits: list[Edit], undo: ExitStack) -> None:
@@ -133,7 +147,7 @@ def _shorten(anatomy: Anatomy, stack: nn.Module, path: str, layers: list[int], u
     undo.callback(anatomy.family.resize(anatomy.model, path, keep, depth))
 
 
-def renumber_what_stays(anatomy: Anatomy, numbered: set[int], expected: Any, undo: ExitStack) -> None:
+def renumber_what_stays(anatomy: Anatomy, numbered: set[int], undo: ExitStack) -> None:
     """After a removal, the cache's first places belong to layers that still feed it.
 
     `numbered`: the stacks (by identity) that the removal touched and whose layers carried numbers.
@@ -142,11 +156,11 @@ def renumber_what_stays(anatomy: Anatomy, numbered: set[int], expected: Any, und
     stay. Raises RoleError where no live layer can hold the first place.
     """
     model = anatomy.model
+    stacks = [(path, stack) for path, stack in model.named_modules() if id(stack) in numbered]
+    expected = anatomy.run() if stacks else None
     with ExitStack() as mine:
         changed = False
-        for path, stack in model.named_modules():
-            if id(stack) not in numbered:
-                continue
+        for path, stack in stacks:
             if not stack._modules and anatomy.family.decodes(model, path) is not False:
                 raise RoleError(f'"{path}" would be empty, and decoding with a cache would break. Keep one layer.')
             idle = idle_layers(stack, lambda module: False)
