@@ -16,7 +16,7 @@ ALL := $(VENV)/.all-installed
 NEEDS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test test-all test-long check format clean
+.PHONY: help demo setup test test-all test-long zoo check format clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -36,6 +36,9 @@ test-all: $(ALL) ## every test
 
 test-long: $(ALL) ## the long tests alone
 	@$(TEST) -m long
+
+zoo: $(ALL) ## every model type of transformers, layers removed and judged; writes docs/coverage.md (half an hour)
+	@$(BIN)/python benchmarks/coverage.py --jobs $(WORKERS) --fresh $(ZOO)
 
 check: $(ALL) ## lint, types, floors
 	@$(BIN)/ruff check src tests benchmarks scripts
