@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from identikit.scanning.scan import scan
     from identikit.structure.site import Site
     from identikit.surgery.apply import apply, bypass, only
+    from identikit.surgery.duplicate import duplicate
+    from identikit.surgery.features import features
     from identikit.surgery.handle import Handle
+    from identikit.surgery.insert import insert
     from identikit.surgery.remove import remove
 
 __version__ = "0.1.0"
@@ -46,6 +49,9 @@ _HOME = {
     "apply": "surgery.apply",
     "audit": "auditing.audit",
     "bypass": "surgery.apply",
+    "duplicate": "surgery.duplicate",
+    "features": "surgery.features",
+    "insert": "surgery.insert",
     "load": "saving.load",
     "only": "surgery.apply",
     "prune": "pruning.prune",
@@ -57,7 +63,8 @@ _HOME = {
 }
 
 __all__ = [  # noqa: RUF022  # in the order in which a user meets them
-    "sites", "bypass", "only", "apply", "remove", "scan", "prune", "save", "load", "report", "audit",
+    "sites", "bypass", "only", "apply", "remove", "insert", "duplicate", "features",
+    "scan", "prune", "save", "load", "report", "audit",
     "Plan", "Edit", "Site", "Finding", "Handle", "ScanResult", "Pruned", "Metric", "Family",
     "IdentikitError", "IdentikitWarning",
 ]  # fmt: skip

@@ -12,9 +12,14 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     "docs/audit.md",
     "docs/blocks.md",
+    "docs/features.md",
+    "docs/growth.md",
     "docs/identity.md",
     "docs/mistakes.md",
+    "docs/replace.md",
+    "docs/practice.md",
     "docs/state_dicts.md",
+    "docs/sublayers.md",
     "docs/tables.md",
 ]
 

@@ -183,7 +183,10 @@ def test_what_was_said_wrongly_of_a_layer_is_refused_where_it_cannot_be_made() -
     model = nn.Sequential(nn.Linear(16, 8), nn.Linear(8, 16))
     with pytest.raises(RoleError) as error:
         bypass(model, "0", inputs=X, as_="identity")
-    assert str(error.value) == '"0" takes 2x5x16 and returns 2x5x8: no input has its output\'s shape. Keep it.'
+    assert str(error.value) == (
+        '"0" takes 2x5x16 and returns 2x5x8: no input has its output\'s shape. '
+        'Keep it, or replace it: as_="adapter" with data=[...].'
+    )
     with pytest.raises(RoleError) as error:
         bypass(model, "0", inputs=X, as_="nothing")
-    assert str(error.value) == "as_='nothing' is none of identity, zero, one."
+    assert str(error.value) == "as_='nothing' is none of identity, zero, one, mean, shortcut, adapter."

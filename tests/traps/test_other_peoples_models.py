@@ -68,7 +68,7 @@ def test_a_downsampling_block_of_a_resnet_has_no_input_of_its_outputs_shape() ->
         bypass(model, "layer2.0", inputs=batch)
     assert str(error.value) == (
         '"layer2.0" takes 2x8x16x16 and returns 2x12x8x8: no input has its output\'s shape. '
-        'Keep it, or bypass "layer2.[1:3]".'
+        'Keep it, bypass "layer2.[1:3]", or replace it: as_="shortcut", or as_="adapter" with data=[...].'
     )
 
 

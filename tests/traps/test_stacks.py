@@ -171,7 +171,8 @@ def test_a_block_of_another_shape_in_the_middle_is_refused_alone() -> None:
     with pytest.raises(RoleError) as error:
         bypass(model, "*", inputs=X)
     assert str(error.value) == (
-        '"2" takes 2x16 and returns 2x8: no input has its output\'s shape. Keep it, or bypass "[0,1,3]".'
+        '"2" takes 2x16 and returns 2x8: no input has its output\'s shape. Keep it, bypass "[0,1,3]", '
+        'or replace it: as_="adapter" with data=[...].'
     )
     with bypass(model, "[0,1,3]", inputs=X):
         assert torch.equal(model(X), model[2](X))

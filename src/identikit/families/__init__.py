@@ -6,12 +6,17 @@ from torch import nn
 
 from identikit.families.plain import Family
 from identikit.families.sentence_transformers import SentenceTransformers
+from identikit.families.timm import Timm
+from identikit.families.torchvision import TorchVision
 from identikit.families.transformers import Transformers
+from identikit.families.wrapped import Wrapped
 
 __all__ = ["FAMILIES", "Family", "family_of"]
 
+_LIBRARIES: tuple[Family, ...] = (SentenceTransformers(), Transformers(), Timm())
+
 #: Asked in this order; the last is right for any nn.Module.
-FAMILIES: tuple[Family, ...] = (SentenceTransformers(), Transformers(), Family())
+FAMILIES: tuple[Family, ...] = (*_LIBRARIES, TorchVision(), Wrapped(_LIBRARIES), Family())
 
 
 def family_of(model: nn.Module, family: Family | None = None) -> Family:

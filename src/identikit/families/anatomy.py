@@ -15,19 +15,23 @@ from identikit.families.plain import Family
 from identikit.places import expand
 from identikit.structure import roles, stacks
 from identikit.structure.compare import comparable
+from identikit.structure.packed import size_of
 from identikit.structure.roles import Verdict
 from identikit.structure.site import Site
 from identikit.structure.traceless import traceless
+from identikit.structure.valueless import home_of
 from identikit.structure.watch import Watched, watch
+from identikit.structure.wrappers import prefix_of
 
 
 class Anatomy:
     """What is known of `model` after one pass on `batch`; verdicts are worked out when asked for, and kept."""
 
-    def __init__(self, model: nn.Module, batch: Batch, family: Family) -> None:
+    def __init__(self, model: nn.Module, batch: Batch, family: Family, *, prefix: str = "") -> None:
         self.model = model
         self.batch = batch
         self.family = family
+        self._prefix = prefix  # of a wrapper that the model came in; a place may be named with it
         self._verdicts: dict[tuple[str, bool], Verdict] = {}
         self._paths = [path for path, _ in model.named_modules() if path]
         with family.quiet(model):
@@ -47,7 +51,7 @@ class Anatomy:
 
     def resolve(self, place: str) -> list[str]:
         """The layers that a place means, each once. Raises PlaceError where there are none."""
-        slots = self.slots
+        slots, place = self.slots, place.removeprefix(self._prefix)
         return list(dict.fromkeys(slots[found] for found in expand(place, slots, model=type(self.model).__name__)))
 
     def verdict(self, path: str, *, prove: bool = True) -> Verdict:
@@ -64,8 +68,7 @@ class Anatomy:
     def site(self, path: str, *, prove: bool = True) -> Site:
         """The layer at `path` as plain data."""
         module, verdict = self.model.get_submodule(path), self.verdict(path, prove=prove)
-        count = sum(parameter.numel() for parameter in module.parameters())
-        return Site(path, type(module).__name__, verdict.role, count, verdict.why)
+        return Site(path, type(module).__name__, verdict.role, size_of(module), verdict.why)
 
     def run(self) -> Any:
         """One more pass on the same batch, without a trace; returns the model's output."""
@@ -74,16 +77,21 @@ class Anatomy:
 
 
 def anatomy_of(model: nn.Module, inputs: Any = None, family: Family | None = None) -> Anatomy:
-    """Watch `model` on `inputs`, or on its family's own example. InputsError where there is none or it does not fit."""
+    """Watch `model` on `inputs`, or on its family's own example. InputsError where there is none or it does not fit.
+
+    What torch has put around it (`torch.compile`, DataParallel) is looked through.
+    """
+    prefix = prefix_of(model)
+    model = model.get_submodule(prefix.rstrip("."))
     family = family_of(model, family)
     batch = as_inputs(inputs) if inputs is not None else family.example(model)
     name = type(model).__name__
     if batch is None:
         raise InputsError(f"what {name} takes is not known. Pass one example of it: inputs=tensor, tuple or dict.")
     _require_made(model)
-    device = _device(model)
+    device = home_of(model)
     try:
-        anatomy = Anatomy(model, batch if device is None else batch.to(device), family)
+        anatomy = Anatomy(model, batch if device is None else batch.to(device), family, prefix=prefix)
     except (IdentikitError, torch.OutOfMemoryError):
         raise
     except Exception as cause:  # whatever a forward raises, it does not take these inputs
@@ -99,19 +107,19 @@ def anatomy_of(model: nn.Module, inputs: Any = None, family: Family | None = Non
 
 
 def _require_made(model: nn.Module) -> None:
-    """Raise InputsError for a layer whose weights are made at its first call: a pass without a trace cannot do that."""
+    """Raise InputsError for a layer whose weights are made at its first call: a pass without a trace cannot do that.
+
+    So does FSDP: what it notes about all processes at the first call would be put back, and the second one would fail.
+    """
     for path, module in model.named_modules():
         own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
         if any(is_lazy(tensor) for tensor in own):
             raise InputsError(f"{path or type(module).__name__} is lazy: run the model once, then it has its weights.")
-
-
-def _device(model: nn.Module) -> torch.device | None:
-    """Where the inputs belong; None: where they are. Weights that accelerate has put aside stand on the meta device."""
-    devices = [parameter.device for parameter in model.parameters()]
-    real = next((device for device in devices if device.type != "meta"), None)
-    fetched = any("forward" in vars(module) for module in model.modules())
-    return real or (devices[0] if devices and not fetched else None)
+    shared: Any = getattr(model, "_get_fsdp_state", None)
+    if shared is not None and getattr(shared(), "_is_root", False) is None:
+        raise InputsError(
+            f"{type(model).__name__} is sharded but has not run yet. Run it once on every rank, then edit it there."
+        )
 
 
 def _first_line(cause: BaseException) -> str:

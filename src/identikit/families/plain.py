@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,6 +20,19 @@ from identikit.structure.watch import Call
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 WEIGHTS = "model.safetensors"
+FETCH = (  # the fix for weights that are put aside
+    "Fetch the weights first: accelerate.hooks.remove_hook_from_submodules(model); or load the model without "
+    "device_map."
+)
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
+
+
+def require_values(model: nn.Module, name: str, value: Any) -> None:
+    """Raise SaveError for an entry of `model`'s state that is no tensor, or one whose values are somewhere else."""
+    if not isinstance(value, torch.Tensor):
+        raise SaveError(f"{type(model).__name__} keeps {name} in its state, which is no tensor. Take it out first.")
+    if value.is_meta:
+        raise SaveError(f"the values of {name} are not here: it is offloaded, or on the meta device. {FETCH}")
 
 
 def _nothing_to_undo() -> None:
@@ -55,6 +69,22 @@ class Family:
         """Whether `model` makes its output step by step with a cache that `stack` feeds; None where unknown."""
         return None
 
+    def body(self, model: nn.Module) -> str:
+        """The path of the part that a head was put on, where the library says which it is; "" where it does not."""
+        return ""
+
+    def headless(self, model: nn.Module) -> Callable[[], Any] | None:
+        """The model's own way to take its head off (timm's `reset_classifier`), or None where it has none."""
+        own = getattr(model, "reset_classifier", None)
+        return functools.partial(own, 0) if callable(own) else None
+
+    def decoded(self, model: nn.Module, batch: Batch, *, cached: bool) -> torch.Tensor | None:
+        """The logits of a few steps of decoding from `batch`, with a cache or without; None where it does not decode.
+
+        May raise whatever the model does.
+        """
+        return None
+
     def configuration(self, model: nn.Module) -> dict[str, Any] | None:
         """The full configuration as JSON values, or None where the library has none."""
         return None
@@ -64,17 +94,26 @@ class Family:
         return [None] * depth
 
     def resize(self, model: nn.Module, stack: str, keep: Sequence[int], depth: int) -> Callable[[], None]:
-        """Bring the configuration in step after `stack` (`depth` layers) was shortened to `keep`; returns the undo."""
+        """Bring the configuration in step after `stack` (`depth` layers) became `keep` (old numbers); returns the undo.
+
+        A stack that grew has the number of a copied layer once more for each copy: [0, 1, 1, 2].
+        """
         return _nothing_to_undo
 
     def save(self, model: nn.Module, folder: Path, like: Path | None) -> None:
         """Write the library's own checkpoint into the empty `folder`; companions (tokenizer) come from `like`."""
         from safetensors.torch import save_model
 
-        odd = next((name for name, value in model.state_dict().items() if not isinstance(value, torch.Tensor)), None)
-        if odd is not None:
-            raise SaveError(f"{type(model).__name__} keeps {odd} in its state, which is no tensor. Take it out first.")
+        for name, value in model.state_dict().items():
+            require_values(model, name, value)
         save_model(model, str(folder / WEIGHTS))
+
+    def accompany(self, model: nn.Module, folder: Path, like: Path | None) -> None:
+        """Write into the empty `folder` what goes into a plan folder: all that `save` writes, less the weights."""
+        self.save(model, folder, like)
+        for pattern in _WEIGHTS:
+            for file in folder.rglob(pattern):
+                file.unlink()
 
     def rebuild(self, folder: Path, model: nn.Module) -> nn.Module:
         """Load `folder` as the library itself would; `model` says the class, dtype and device. In eval mode.

@@ -27,6 +27,7 @@ def sites(model: nn.Module, inputs: Any = None, *, at: str | None = None, family
         InputsError: no example is known, or the model does not run on it.
     """
     anatomy = anatomy_of(model, inputs, family)
+    model = anatomy.model  # without what torch has put around it
     if at is not None:
         return Sites((anatomy.site(path) for path in anatomy.resolve(at)), type(model).__name__)
     blocks = set(anatomy.blocks())

@@ -7,14 +7,17 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from identikit.batches import Batch
+from identikit.families import adapters
 from identikit.families.plain import Args, Family, Kwargs
 from identikit.families.transformers_config import caches_off, configs_on_the_way, is_model, per_layer_lists
 from identikit.families.transformers_construct import first_configuration, from_configuration
+from identikit.families.transformers_decoding import decoded
 from identikit.families.transformers_depth import resize
-from identikit.families.transformers_files import bring_along, from_checkpoint, load_again, write
+from identikit.families.transformers_files import bring_along, from_checkpoint, load_again, refuse_quantised, write
 from identikit.families.transformers_inputs import example
 from identikit.families.transformers_outputs import NothingRecorded
 from identikit.structure.watch import Call
@@ -50,6 +53,15 @@ class Transformers(Family):
         encoder = model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model  # type: ignore[operator]
         return encoder is model or all(module is not model.get_submodule(stack) for module in encoder.modules())
 
+    def body(self, model: nn.Module) -> str:
+        """The library's `base_model`: the model inside that heads are put on."""
+        base = getattr(model, "base_model", model)
+        return next((path for path, module in model.named_modules() if module is base), "")
+
+    def decoded(self, model: nn.Module, batch: Batch, *, cached: bool) -> torch.Tensor | None:
+        """The logits that `generate` finds."""
+        return decoded(model, batch, cached=cached)
+
     def configuration(self, model: nn.Module) -> dict[str, Any] | None:
         """All of `model.config` as JSON values."""
         return first_configuration(model)
@@ -70,7 +82,12 @@ class Transformers(Family):
         return resize(model, stack, keep, depth)
 
     def save(self, model: nn.Module, folder: Path, like: Path | None) -> None:
-        """`save_pretrained` into `folder`; tokenizer, processor and chat template come from `like`, byte for byte."""
+        """`save_pretrained` into `folder`; tokenizer, processor and chat template come from `like`, byte for byte.
+
+        Raises SaveError where the model holds an adapter (merge it first) or was quantised after loading.
+        """
+        adapters.refuse(model)
+        refuse_quantised(model)
         write(model, folder)
         if like is not None:
             bring_along(like, folder, code=from_checkpoint(model))

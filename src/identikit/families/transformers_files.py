@@ -13,9 +13,11 @@ import torch
 from torch import nn
 
 from identikit.errors import SaveError
+from identikit.families.plain import FETCH
 from identikit.families.transformers_config import kept_as_it_was
 from identikit.families.transformers_construct import arguments_of
 from identikit.families.transformers_quiet import silenced
+from identikit.structure.packed import packed
 
 #: What makes text, pictures or sound into inputs, how to generate, and under which licence. Never weights.
 COMPANIONS = (
@@ -45,8 +47,23 @@ def write(model: Any, folder: Path, **options: Any) -> None:
     Raises SaveError where the library refuses to write this model.
     """
     what = f"{type(model).__name__}.save_pretrained refused"
-    with refused_as_save_error(what, "Mend what it names, then save again."), silenced(), kept_as_it_was(model):
+    offloaded = any(value.is_meta for value in model.parameters())
+    remedy = FETCH if offloaded else "Mend what it names, then save again."
+    with refused_as_save_error(what, remedy), silenced(), kept_as_it_was(model):
         model.save_pretrained(str(folder), **options)
+
+
+def refuse_quantised(model: Any) -> None:
+    """Raise SaveError for weights that were quantised after loading: `from_pretrained` would not make such layers.
+
+    A model that the library itself quantised knows how it is to be loaded.
+    """
+    name = next((name for name, _ in packed(model)), None)
+    if name is not None and getattr(model, "hf_quantizer", None) is None:
+        raise SaveError(
+            f"{type(model).__name__} was quantised after it was loaded ({name}), and its configuration does not say "
+            "so. Remove layers and save first; quantise what is loaded from there."
+        )
 
 
 def bring_along(like: Path, folder: Path, *, code: bool = False) -> list[str]:

@@ -12,6 +12,7 @@ from torch import nn
 
 from identikit.batches import Batch
 from identikit.families.transformers_config import all_configs, caches_off
+from identikit.structure.valueless import home_of
 
 ROWS, TOKENS, DECODED = 2, 12, 7
 OTHER_INPUTS = ("input_ids", "pixel_values", "input_features", "input_values")
@@ -141,7 +142,7 @@ def _whole(value: object) -> bool:
 
 
 def _device(model: nn.Module) -> torch.device:
-    return next((value.device for value in model.parameters()), torch.device("cpu"))
+    return home_of(model) or torch.device("cpu")
 
 
 def _dtype(model: nn.Module) -> torch.dtype | None:

@@ -91,7 +91,7 @@ def prune(
         ledger.open(list(found.plans), bars, to=path, resume=resume, overwrite=overwrite, name=name, command=command)
         try:
             metric, info = next(iter(ledger.result.header.metrics.items()))
-            search = Search(model, found.plans, metric, info, budget, ledger.measure)
+            search = Search(ledger.anatomy.model, found.plans, metric, info, budget, ledger.measure)
             with bars.bar("prune") as bar:
                 steps, chosen, ended = search.steps(bar)
             ledger.finish()
@@ -99,7 +99,7 @@ def prune(
             ledger.close()
         front = _front(ledger.anatomy, ledger.result, steps, chosen, _goal(budget, metric, info), ended)
         plan = _bound(steps[chosen].plan, ledger.anatomy, ledger.result)
-        smaller = remove(copy.deepcopy(model), plan, inputs=ledger.anatomy.batch, family=family)
+        smaller = remove(copy.deepcopy(ledger.anatomy.model), plan, inputs=ledger.anatomy.batch, family=family)
     return Pruned(smaller, plan, front, ledger.result)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,17 @@ from torch import nn
 
 from identikit import strict_json
 from identikit.errors import ModelError
-from identikit.families import Family
+from identikit.families import Family, family_of
 from identikit.families.plain import WEIGHTS
 from identikit.plan import Plan
 from identikit.saving.layout import CONFIGURATION, PLAN, PLAN_WEIGHTS
 from identikit.saving.replay import constructed, expected_names, replayed
 from identikit.saving.weights import check_fits, fill, read_weights
+from identikit.saving.zeroed import take_out_zeroed
 from identikit.sources.device import read_device, read_dtype
 from identikit.sources.model import open_model
-from identikit.structure.stacks import stack_of
 from identikit.surgery.carried import Carried, carry, shortened_by
+from identikit.surgery.regrow import regrow
 
 _LIBRARIES = ("config.json", "modules.json")
 
@@ -36,7 +38,8 @@ def load(
 ) -> nn.Module:
     """The model of `folder`, in eval mode: a library's checkpoint, or full configuration, plan and weights.
 
-    It carries its plan: a further removal is united with it, and places mean the model as it is now.
+    It carries its plan: a further removal is united with it, and places mean the model as it is now. Branches that a
+    checkpoint holds as zeros are taken out again, where an example of the input is known.
 
     Args:
         model: the full model as its code makes it, for a plain nn.Module; edited in place and returned.
@@ -53,12 +56,16 @@ def load(
         made = _from_plan(place, file, model, inputs, family)
         return made.to(device=where if device != "auto" or where.type != "cpu" else None, dtype=wanted).eval()
     if (place / PLAN).is_file() and file.is_file() and not any((place / name).is_file() for name in _LIBRARIES):
-        raise ModelError(f"{place} holds the weights of a plain nn.Module, whose code is yours. Pass it: model=...")
+        full = constructed(place, Plan.read(place / PLAN), first_configuration(place), family)
+        if full is None:
+            raise ModelError(f"{place} holds the weights of a plain nn.Module, whose code is yours. Pass it: model=...")
+        return load(place, full, inputs=inputs, family=family, device=device, dtype=dtype)
     plan = Plan.read(place / PLAN) if (place / PLAN).is_file() else None
     opened = open_model(str(place), device=device, dtype=dtype, trust_remote_code=trust_remote_code)
     if plan is not None:
-        whole = [edit.at for edit in plan if edit.op == "identity" and stack_of(edit.at)]
+        whole = [edit.at for edit in plan if edit.op == "identity"]
         carry(opened.model, Carried(plan, first_configuration(place), shortened_by(None, whole)))
+        take_out_zeroed(opened.model, plan, inputs, family)
     return opened.model
 
 
@@ -75,9 +82,12 @@ def _from_plan(place: Path, file: Path, model: nn.Module | None, inputs: Any, fa
             "Pass the full model: model=..."
         )
     first = file.name == PLAN_WEIGHTS
-    if first or not stored.needs_example:
-        check_fits(stored, full, expected_names(full, plan, closed=not first))
-    made = replayed(full, plan, inputs, family, needs_example=stored.needs_example)
+    with ExitStack() as undo:
+        undo.callback(regrow(full, plan, family_of(full, family)))
+        if first or not stored.needs_example:
+            check_fits(stored, full, expected_names(full, plan, closed=not first))
+        made = replayed(full, plan, inputs, family, needs_example=stored.needs_example)
+        undo.pop_all()
     fill(made, stored, by_first_name=first)
     return made
 

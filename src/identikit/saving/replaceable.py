@@ -25,11 +25,11 @@ _KEPT = (README, "LICENSE*", "LICENCE*", "NOTICE*")
 
 def check_replaceable(folder: Path) -> None:
     """Raise SaveError where `folder` is no model's, or holds what a model library did not write."""
-    if any(family.owns(folder) for family in FAMILIES):
-        return
     described = any((folder / name).is_file() for name in _DESCRIPTIONS)
     inside = [folder, *(path for path in folder.iterdir() if path.is_dir() and _KNOWN_FOLDERS.fullmatch(path.name))]
     if not described or not any(True for place in inside for pattern in _WEIGHTS for _ in place.glob(pattern)):
+        if any(family.owns(folder) for family in FAMILIES):  # under names of its own
+            return
         raise SaveError(f"{folder} holds no model, so it is not replaced. Name another folder, or empty it yourself.")
     foreign = sorted(path.name for path in folder.iterdir() if not _is_known(path))
     if foreign:

@@ -16,7 +16,9 @@ from identikit.saving.weights import closed_up
 from identikit.sources.sentences import check_code
 from identikit.structure.fingerprints import structure_of
 from identikit.structure.stacks import numbered_children, stack_of
-from identikit.surgery.carried import Carried, carried, carry, shortened_by
+from identikit.surgery.carried import Carried, carried, carry, first_paths, shortened_by
+from identikit.surgery.choose import first_fingerprint
+from identikit.surgery.regrow import regrow, without_growth
 from identikit.surgery.remove import remove
 
 
@@ -49,15 +51,19 @@ def constructed(
 def replayed(
     model: nn.Module, plan: Plan, inputs: Any, family: Family | None, *, needs_example: bool = False
 ) -> nn.Module:
-    """`model` without what the plan takes out, in place, as `remove` does it.
+    """`model` with what the plan puts in and without what it takes out, in place, as `remove` does it.
 
     Where no example of the input is known, the stacks are shortened and nothing is run; `needs_example` forbids that.
     """
     if not plan.edits:
         return model
+    regrow(model, plan, family_of(model, family))
+    whole_plan, plan = plan, without_growth(plan)
+    if not plan.edits:
+        return _with_weights_of(whole_plan, model)
     if inputs is not None or family_of(model, family).example(model) is not None:
         return _with_weights_of(plan, remove(model, replace(plan, weights=""), inputs=inputs, family=family))
-    if plan.fingerprint not in ("", structure_of(model)):
+    if plan.fingerprint not in ("", first_fingerprint(model)):
         raise PlanError(
             f"this plan was made for a {plan.model or 'model'} of another structure ({plan.fingerprint}); this "
             f"{type(model).__name__} is {structure_of(model)}. Pass the model that the plan was made for."
@@ -82,17 +88,23 @@ def expected_names(full: nn.Module, plan: Plan, *, closed: bool) -> dict[str, st
 
     `closed`: the numbers of a stack are closed up there, as in the shortened model itself.
     """
-    slots = slots_of(full, plan.places)
-    history = Carried(plan, None, shortened_by(None, [path for path in slots if _in_stack(full, path)]))
+    slots = slots_of(full, without_growth(plan).places)
+    gone = first_paths(full, [path for path in slots if _in_stack(full, path)])
+    history = Carried(plan, None, shortened_by(None, gone))
     left = [name for name in full.state_dict() if not any(inside(name, path) for path in slots)]
-    return {name: closed_up(history, name) if closed else name for name in left}
+    first = dict(zip(left, first_paths(full, left), strict=True))
+    return {name: closed_up(history, there) if closed else there for name, there in first.items()}
 
 
 def slots_of(model: nn.Module, places: tuple[str, ...]) -> list[str]:
-    """Every path of the layers at `places`: one layer may stand in several. Raises PlaceError for no such layer."""
+    """Every path of the layers at `places`: one layer may stand in several. Raises PlaceError for no such layer.
+
+    Of a grown model, `places` are paths of the model first loaded.
+    """
     every = dict(model.named_modules(remove_duplicate=False))
-    known = [path for path in every if path]
-    gone = {id(every[expand(place, known, model=type(model).__name__)[0]]) for place in places}
+    paths = [path for path in every if path]
+    known = dict(zip(first_paths(model, paths), paths, strict=True))
+    gone = {id(every[known[expand(place, known, model=type(model).__name__)[0]]]) for place in places}
     return [path for path, module in every.items() if id(module) in gone]
 
 
@@ -108,6 +120,7 @@ def _in_stack(model: nn.Module, path: str) -> bool:
 def _shortened(model: nn.Module, plan: Plan) -> nn.Module:
     """Whole layers of stacks taken out without a run: what was saved had them taken out so, and was proved."""
     slots = slots_of(model, plan.places)
+    first = first_paths(model, slots)
     gone = {id(model.get_submodule(path)) for path in slots}
     for stack in {path.rpartition(".")[0] for path in slots}:
         container = model.get_submodule(stack)
@@ -115,5 +128,6 @@ def _shortened(model: nn.Module, plan: Plan) -> nn.Module:
         kept = [layer for layer in layers if id(layer) not in gone]
         container._modules.clear()
         container._modules.update({str(number): layer for number, layer in enumerate(kept)})
-    carry(model, Carried(plan, None, shortened_by(None, slots)))
+    before = carried(model)
+    carry(model, Carried(before.plan | plan if before else plan, None, shortened_by(None, first)))
     return model

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,26 +12,32 @@ import torch
 from torch import nn
 
 from identikit.batches import Batch, as_inputs, tensors_of
-from identikit.errors import InputsError, PlanError, RoleError, SaveError
+from identikit.errors import IdentikitWarning, InputsError, PlanError, RoleError, SaveError
 from identikit.families import Family, family_of
 from identikit.families.plain import WEIGHTS
 from identikit.files import write_text
-from identikit.plan import Plan
-from identikit.saving.card import write_plan_card
+from identikit.plan import GROWING, Plan
+from identikit.saving.buffers import in_dtypes_of
+from identikit.saving.card import write_plan_card, write_zeroed_card
 from identikit.saving.folder import proved_folder
 from identikit.saving.layout import CONFIGURATION, PLAN, PLAN_WEIGHTS
 from identikit.saving.load import first_configuration
 from identikit.saving.replay import constructed, replayed
 from identikit.saving.weights import fill, first_name, note_example, read_weights, write_weights
+from identikit.saving.zeroed import told, zeroed_places, zeros_in_place
 from identikit.structure.compare import difference
 from identikit.structure.fingerprints import structure_of
 from identikit.structure.stacks import stack_of
 from identikit.structure.traceless import traceless
+from identikit.structure.wrappers import unwrapped
+from identikit.surgery.around import refuse_sharded
 from identikit.surgery.carried import Carried, carried, live_plans
+from identikit.surgery.cut_record import told_of_a_cut
 from identikit.surgery.forwards import RunAndFill, Told
+from identikit.surgery.learned import with_present_tensors
+from identikit.surgery.options import ON_REQUEST
 
 Format = Literal["checkpoint", "plan"]
-_LIBRARY_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
 
 
 def save(
@@ -46,7 +54,8 @@ def save(
 
     Args:
         format: "checkpoint" loads with the model's own library, without identikit; "plan" keeps the full configuration
-            beside the remaining weights and the plan, and loads with `ik.load`.
+            beside the remaining weights and the plan, and loads with `ik.load`. Of a model without some branches
+            (attention, MLP) a checkpoint holds zeros in their place: no faster, and an IdentikitWarning says so.
         like: the folder whose tokenizer, processor, chat template and the like travel along.
         overwrite: replace a model folder; the old one stays until the new one is proved.
         inputs: one example of what forward takes; the family's own where None.
@@ -56,6 +65,8 @@ def save(
             configuration cannot express the removal: the message names `format="plan"`).
         PlanError: a Handle is live and a checkpoint was asked for. InputsError: no example is known.
     """
+    model = unwrapped(model)
+    refuse_sharded(model)
     target, family = Path(folder), family_of(model, family)
     if format not in ("checkpoint", "plan"):
         raise SaveError(f'format={format!r} is neither "checkpoint" nor "plan".')
@@ -64,12 +75,17 @@ def save(
     companions = Path(like) if like is not None else None
     if companions is not None and not companions.is_dir():
         raise SaveError(f"no folder {companions} for the tokenizer to come from (like=).")
+    if format == "checkpoint":
+        _refuse_replaced(model)
     batch = _example(model, family, inputs)
-    with proved_folder(target, overwrite) as partial:
+    with proved_folder(target, overwrite) as partial, told_of_a_cut(model):
         if format == "checkpoint":
             _write_checkpoint(model, family, partial, companions, batch, target)
         else:
             _write_plan(model, family, partial, companions, batch, target)
+    zeroed = zeroed_places(model) if format == "checkpoint" and family.self_contained else ()
+    if zeroed:
+        warnings.warn(told(zeroed), IdentikitWarning, stacklevel=2)
     return target
 
 
@@ -79,7 +95,17 @@ def plan_of(model: nn.Module) -> Plan:
     plan = history.plan if history else Plan(fingerprint=structure_of(model), model=type(model).__name__)
     for live in live_plans(model):
         plan = plan | live
-    return plan
+    return with_present_tensors(model, plan)
+
+
+def _refuse_replaced(model: nn.Module) -> None:
+    """Raise SaveError for a model with stand-ins that compute something: no library has a layer for them."""
+    replaced = next((edit for edit in plan_of(model) if edit.op in ON_REQUEST), None)
+    if replaced is not None:
+        raise SaveError(
+            f'"{replaced.at}" was replaced ({replaced.op}), which no configuration of {type(model).__name__} can '
+            'express. Save the plan instead: format="plan" (--format plan).'
+        )
 
 
 def _example(model: nn.Module, family: Family, inputs: Any) -> Batch:
@@ -94,20 +120,25 @@ def _write_checkpoint(
     model: nn.Module, family: Family, partial: Path, like: Path | None, batch: Batch, target: Path
 ) -> None:
     expected = _output(model, family, batch)
-    family.save(model, partial, like)
+    zeroed = zeroed_places(model) if family.self_contained else ()
+    with zeros_in_place(model) if zeroed else nullcontext():
+        family.save(model, partial, like)
     again = family.rebuild(partial, model)
-    distance = difference(_output(again, family, batch), expected)
+    distance = difference(_output(in_dtypes_of(again, model), family, batch), expected)
     if distance > 1:
+        zeros = f" with zeros in the place of {', '.join(zeroed)}" if zeroed else ""
         raise SaveError(
-            f"{target}: loaded again, this {type(model).__name__} computes something else: its configuration cannot "
-            'express what was removed. Nothing was written. Save the plan instead: format="plan" (--format plan).'
+            f"{target}: loaded again, this {type(model).__name__} computes something else{zeros}: its configuration "
+            f"cannot express what was {'put in' if _grown(model) else 'removed'}. Nothing was written. Save the plan "
+            'instead: format="plan" (--format plan).'
         )
     history = carried(model)
     if history is None and family.self_contained:
         return
+    if zeroed:
+        write_zeroed_card(partial, target, plan_of(model), len(zeroed))
     plan_of(model).write(partial / PLAN)
-    if history is not None:
-        _write_configuration(history.configuration, partial)
+    _write_configuration(history.configuration if history else family.configuration(model), partial)
     if not family.self_contained and _needs_example(model, history) and (partial / WEIGHTS).is_file():
         note_example(partial / WEIGHTS)
 
@@ -115,10 +146,7 @@ def _write_checkpoint(
 def _write_plan(model: nn.Module, family: Family, partial: Path, like: Path | None, batch: Batch, target: Path) -> None:
     """The library's own files without its weights, the remaining weights, the first configuration and the plan."""
     expected = _output(model, family, batch)
-    family.save(model, partial, like)
-    for pattern in _LIBRARY_WEIGHTS:
-        for file in partial.rglob(pattern):
-            file.unlink()
+    family.accompany(model, partial, like)
     history = carried(model)
     _write_configuration(history.configuration if history else family.configuration(model), partial)
     plan = plan_of(model)
@@ -139,7 +167,8 @@ def _prove_plan(model: nn.Module, family: Family, partial: Path, batch: Batch, e
         device = next((value.device for value in tensors_of((batch.args, batch.kwargs))), torch.device("cpu"))
         again = replayed(again.to(device), plan, batch, family)
         fill(again, stored, by_first_name=True)
-        wrong = [] if difference(_output(again.eval(), family, batch), expected) <= 1 else ["its output"]
+        found = _output(in_dtypes_of(again.eval(), model), family, batch)
+        wrong = [] if difference(found, expected) <= 1 else ["its output"]
     if wrong:
         raise SaveError(
             f"{target}: loaded again, this {type(model).__name__} is not the same ({wrong[0]} differs). "
@@ -152,10 +181,15 @@ def _write_configuration(configuration: dict[str, Any] | None, partial: Path) ->
         write_text(partial / CONFIGURATION, json.dumps(configuration, indent=2, default=str) + "\n")
 
 
+def _grown(model: nn.Module) -> bool:
+    return any(edit.op in GROWING for edit in plan_of(model))
+
+
 def _needs_example(model: nn.Module, history: Carried | None) -> bool:
     """Whether shortening stacks alone does not give this model: stand-ins, inner edits, layers only bypassed."""
     gone = history.shortened if history else {}
-    places = [stack_of(edit.at) if edit.op == "identity" else None for edit in plan_of(model)]
+    edits = [edit for edit in plan_of(model) if edit.op not in GROWING]
+    places = [stack_of(edit.at) if edit.op == "identity" else None for edit in edits]
     return any(place is None or place[1] not in gone.get(place[0], ()) for place in places)
 
 

@@ -14,8 +14,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from identikit.errors import ModelError, SaveError
+from identikit.families.plain import require_values
 from identikit.places import inside
 from identikit.surgery.carried import Carried, carried
+from identikit.surgery.learned import own_names, take_from_plan
 
 _NEEDS_EXAMPLE = "identikit.needs_example"
 
@@ -43,11 +45,11 @@ def write_weights(model: nn.Module, file: Path, *, gone: Collection[str], needs_
     """Write what is left of `model` under the names it had when first loaded, without the layers at `gone`."""
     held: dict[str, torch.Tensor] = {}
     seen: set[int] = set()
+    with_the_plan = own_names(model)
     for name, value in model.state_dict(keep_vars=True).items():
         first = first_name(model, name)
-        if not isinstance(value, torch.Tensor):
-            raise SaveError(f"{type(model).__name__} keeps {name} in its state, which is no tensor. Take it out first.")
-        if id(value) in seen or any(inside(first, place) for place in gone):
+        require_values(model, name, value)
+        if name in with_the_plan or id(value) in seen or any(inside(first, place) for place in gone):
             continue
         seen.add(id(value))
         held[first] = value.detach()
@@ -92,8 +94,13 @@ def check_fits(stored: Stored, full: nn.Module, expected: Mapping[str, str]) -> 
 
 
 def fill(model: nn.Module, stored: Stored, *, by_first_name: bool) -> None:
-    """Give `model` the weights and their dtypes; tied weights are stored once and stay tied. Raises SaveError."""
-    own = model.state_dict(keep_vars=True)
+    """Give `model` the weights and their dtypes; tied weights are stored once and stay tied. Raises SaveError.
+
+    What replaces a layer takes its weights from the plan that the model carries.
+    """
+    with_the_plan = own_names(model)
+    every = model.state_dict(keep_vars=True)
+    own = {name: value for name, value in every.items() if name not in with_the_plan}
     source = {name: first_name(model, name) if by_first_name else name for name in own}
     given = {name: stored.tensors[there] for name, there in source.items() if there in stored.tensors}
     filled = {id(own[name]) for name in given}
@@ -104,8 +111,9 @@ def fill(model: nn.Module, stored: Stored, *, by_first_name: bool) -> None:
     for name, value in given.items():
         own[name].data = own[name].data.to(value.dtype)
     state = OrderedDict(given)
-    state._metadata = getattr(own, "_metadata", {})  # type: ignore[attr-defined]  # the versions of torch's modules
+    state._metadata = getattr(every, "_metadata", {})  # type: ignore[attr-defined]  # the versions of torch's modules
     model.load_state_dict(state, strict=False)
+    take_from_plan(model)
 
 
 def _refuse_two_for_one(own: dict[str, Any], given: dict[str, torch.Tensor], stored: Stored) -> None:
@@ -120,13 +128,8 @@ def _refuse_two_for_one(own: dict[str, Any], given: dict[str, torch.Tensor], sto
 
 
 def closed_up(history: Carried, name: str) -> str:
-    """The name that a weight of the model first loaded has once `history.shortened` is gone."""
-    parts = name.split(".")
-    for depth, part in enumerate(parts):
-        gone = history.shortened.get(".".join(name.split(".")[:depth]), ())
-        if part.isdecimal():
-            parts[depth] = str(int(part) - sum(each < int(part) for each in gone))
-    return ".".join(parts)
+    """The name that a weight of the model first loaded has in the model that carries `history`."""
+    return history.present_path(name)
 
 
 def _notes(needs_example: bool) -> dict[str, str]:

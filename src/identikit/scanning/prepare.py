@@ -59,7 +59,7 @@ def prepare(
     example = next(iter(read)) if read is not None and inputs is None else inputs
     anatomy = anatomy_of(model, example, family)
     paths = _paths(anatomy, at)
-    plans = {path: plan_for(anatomy, [path], as_) for path in paths}
+    plans = {path: plan_for(anatomy, [path], as_, read) for path in paths}
     evaluator = Score(score) if score is not None else None
     if evaluator is not None and any(metric.name == evaluator.name for metric in resolved):
         raise MetricError(f'the score and a metric are both called "{evaluator.name}". Give the function another name.')

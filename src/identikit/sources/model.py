@@ -1,4 +1,4 @@
-"""MODEL, as a user names it, opened: a folder, `file.py:function` or a hub id."""
+"""MODEL, as a user names it, opened: a folder, `file.py:function`, `timm:NAME`, `torchvision:NAME` or a hub id."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from identikit.sources.checkpoint import open_checkpoint
 from identikit.sources.device import read_device, read_dtype
 from identikit.sources.folder import is_sentence_folder
 from identikit.sources.hub import fetch, looks_like_hub
+from identikit.sources.named import described, names_library, open_named
 from identikit.sources.opened import Opened
 from identikit.sources.sentences import open_sentences
 
@@ -29,21 +30,24 @@ def open_model(
 ) -> Opened:
     """The model that `name` means, in eval mode.
 
-    `name`: a folder of sentence-transformers or transformers, `file.py:function` (returns an nn.Module; it may name
-    the arguments seed, device and dtype), or a hub id. `task` is a name of `transformers.pipeline` or "embedding";
-    without it the checkpoint says what it is. dtype None or "auto" keeps the checkpoint's. `seed` is set while a
-    function makes its model. No code of a checkpoint runs without `trust_remote_code`; pickles hold weights alone.
+    `name`: a folder of sentence-transformers, transformers or timm, `file.py:function` (returns an nn.Module; it may
+    name the arguments seed, device and dtype), `timm:NAME`, `torchvision:NAME`, or a hub id. `task` is a name of
+    `transformers.pipeline` or "embedding"; without it the checkpoint says what it is. dtype None or "auto" keeps the
+    checkpoint's. `seed` is set while a function makes its model. No code of a checkpoint runs without
+    `trust_remote_code`; pickles hold weights alone.
     Raises ModelError, in one line, where there is no such model, or not all of it.
     """
     name = str(name)
     where, number = read_device(device), read_dtype(dtype)
     if names_function(name):
         return _from_function(name, task=task, device=where, dtype=number, seed=seed)
+    if names_library(name):
+        return open_named(name, task=task, device=where, dtype=number)
     folder = _folder(name)
     owner = next((family for family in FAMILIES if family.owns(folder)), None)
     if owner is not None:
         model = owner.opened(folder).to(device=where, dtype=number).eval()
-        return Opened(model=model, name=name, task=task, folder=folder)
+        return described(model, name=name, task=task, folder=folder)
     if task in (None, "embedding") and is_sentence_folder(folder):
         return open_sentences(folder, name, device=where, dtype=number, trust_remote_code=trust_remote_code)
     return open_checkpoint(folder, name, task=task, device=where, dtype=number, trust_remote_code=trust_remote_code)

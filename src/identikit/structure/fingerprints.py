@@ -22,10 +22,15 @@ def structure_of(model: nn.Module) -> str:
     """A hash of every module's path and class and every parameter's name and shape."""
     digest = hashlib.sha256()
     for path, module in model.named_modules():
-        digest.update(f"{path}:{type(module).__qualname__}\n".encode())
+        digest.update(f"{path}:{_own_class(module).__qualname__}\n".encode())
         for name, parameter in module.named_parameters(recurse=False):
             digest.update(f"  {name}{tuple(parameter.shape)}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _own_class(module: nn.Module) -> type:
+    """The class that the module was made as: FSDP puts one of its own in front when it shards a model in place."""
+    return next(kind for kind in type(module).__mro__ if not kind.__module__.startswith("torch.distributed.fsdp"))
 
 
 def weights_of(model: nn.Module) -> str:

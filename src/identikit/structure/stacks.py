@@ -7,18 +7,10 @@ from collections.abc import Callable
 
 from torch import nn
 
+from identikit.structure.members import members as members
+from identikit.structure.members import numbered_children as numbered_children
+from identikit.structure.packed import has_matrix
 from identikit.structure.roles import Verdict
-
-
-def numbered_children(module: nn.Module) -> list[str]:
-    """The names 0, 1, 2... of a container's children, in order; empty where it has others too."""
-    names = [name for name, child in module._modules.items() if child is not None]  # a layer may stand in two slots
-    return names if names and all(name.isdecimal() for name in names) else []
-
-
-def members(module: nn.Module) -> list[str]:
-    """The names of the children that a container lines up: numbered ones, or those of a ModuleDict."""
-    return list(module) if isinstance(module, nn.ModuleDict) else numbered_children(module)
 
 
 def outermost_blocks(model: nn.Module, judge: Callable[[str], Verdict]) -> list[str]:
@@ -35,7 +27,7 @@ def _blocks_in(module: nn.Module, path: str, judge: Callable[[str], Verdict], *,
     """The whole blocks inside; with `stacks_only` those that stand in a row with another one of their class."""
     children = dict(module.named_children())
     places = {name: f"{path}.{name}" if path else name for name in children}
-    weighty = [name for name in members(module) if name in children and _has_matrix(children[name])]
+    weighty = [name for name in members(module) if name in children and has_matrix(children[name])]
     blocks = [name for name in weighty if judge(places[name]).ok]
     if stacks_only:
         kinds = Counter(type(children[name]) for name in blocks)
@@ -49,10 +41,6 @@ def _blocks_in(module: nn.Module, path: str, judge: Callable[[str], Verdict], *,
         for name in blocks:
             inside[name] = _blocks_in(children[name], places[name], judge, stacks_only=True)
     return [found for name in children for found in inside.get(name) or ([places[name]] if name in blocks else [])]
-
-
-def _has_matrix(module: nn.Module) -> bool:
-    return any(parameter.ndim > 1 for parameter in module.parameters())
 
 
 def stack_of(path: str) -> tuple[str, int] | None:

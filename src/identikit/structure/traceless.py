@@ -14,6 +14,7 @@ from torch import nn
 
 from identikit.errors import IdentikitWarning
 from identikit.structure.held import Contents, Values, may_change
+from identikit.structure.valueless import conditions_hold
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def traceless(model: nn.Module) -> Iterator[None]:
     """
     held = _Held(model)
     try:
-        with _random_state(), torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        with _random_state(), torch.no_grad(), torch.compiler.set_stance("force_eager"), conditions_hold(model):
             model.eval()
             yield
     finally:

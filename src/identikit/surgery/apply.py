@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import nn
@@ -10,10 +10,11 @@ from torch import nn
 from identikit.errors import PlaceError, RoleError
 from identikit.families.anatomy import anatomy_of
 from identikit.families.plain import Family
-from identikit.plan import Plan
+from identikit.plan import Option, Plan
 from identikit.structure.stacks import members
 from identikit.surgery.check import checked
 from identikit.surgery.choose import plan_for
+from identikit.surgery.fitted import watched_on
 from identikit.surgery.handle import Handle
 from identikit.surgery.install import install
 
@@ -26,6 +27,9 @@ def bypass(
     inputs: Any = None,
     family: Family | None = None,
     as_: str | None = None,
+    data: Any = None,
+    batch_size: int | None = None,
+    options: Mapping[str, Option] | None = None,
 ) -> Handle:
     """Put layers out of action: a block hands its input on, a branch gives zero, a gate gives one.
 
@@ -38,14 +42,25 @@ def bypass(
         model: the model; edited until the handle is undone.
         places: "encoder.layer.2", "encoder.layer.[4:6]", "model.layers.*.mlp"; several unite.
         inputs: one example of what forward takes (tensor, tuple or dict); the family's own where None.
-        as_: "identity", "zero" or "one" where identikit does not prove a layer's role and you know it.
+        as_: "identity", "zero" or "one" where identikit does not prove a layer's role and you know it. Or what stands
+            for the layer instead: its "mean" over `data` (a vector of features: over examples and positions, padding
+            left out where the batch holds a mask); a parameter-free "shortcut" from its input to its output; an
+            "adapter", a linear map of the features fitted to `data` by least squares. They replace layers that change
+            resolution or width too; several at once are fitted to the unedited model.
+        data: for "mean" and "adapter": a list of batches, a DataLoader, a Dataset (with `batch_size`). Its first batch
+            is the example where `inputs` is None.
+        options: of "shortcut" `down` ("subsample" or "average") and `side` ("both", "front", "behind": where the zeros
+            for new features go), of "adapter" `down` and `ridge` (a share of the inputs' own size; chosen on held-out
+            examples where it is left out), of all `axis` (1: features first, -1: last) and `stride` where the shapes
+            of the example do not tell them.
 
     Raises:
-        PlaceError: no such layer. NotReachedError: the forward pass never runs it. RoleError: its role is not proved.
-        InputsError: no example is known. The model is as it was after any of them.
+        PlaceError: no such layer. NotReachedError: the forward pass never runs it. RoleError: its role is not proved,
+        or no such replacement has its output's shape. DataError: no data where it is needed, or none to learn from.
+        PlanError: an option that there is not. InputsError: no example is known. The model is as it was after any.
     """
-    anatomy = anatomy_of(model, inputs, family)
-    return install(anatomy, plan_for(anatomy, _flat(places), as_))
+    anatomy, read = watched_on(model, inputs, data, batch_size, family)
+    return install(anatomy, plan_for(anatomy, _flat(places), as_, read, options))
 
 
 def only(model: nn.Module, *places: str | Iterable[str], inputs: Any = None, family: Family | None = None) -> Handle:

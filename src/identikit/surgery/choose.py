@@ -3,37 +3,60 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from torch import nn
+from torch import Tensor, nn
 
 from identikit.errors import IdentikitWarning, PlanError, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.places import expand, inside
-from identikit.plan import Edit, Plan
+from identikit.plan import Edit, Option, Plan
+from identikit.sources.readings import Data
 from identikit.structure.fingerprints import structure_of, weights_of
 from identikit.structure.roles import OP_OF_ROLE
 from identikit.surgery.carried import carried, first_paths
+from identikit.surgery.fitted import requested
+from identikit.surgery.options import ON_REQUEST, check_options, require_tensors
 from identikit.surgery.reach import not_called
+from identikit.surgery.replaced import slot_of, ways_out
 
 ASKED = ("asked", True)  # the option of an edit whose meaning the user said himself
-_AS = ("identity", "zero", "one")
+_AS = ("identity", "zero", "one", *ON_REQUEST)
 
 
-def plan_for(anatomy: Anatomy, places: Iterable[str], as_: str | None = None) -> Plan:
+def plan_for(
+    anatomy: Anatomy,
+    places: Iterable[str],
+    as_: str | None = None,
+    data: Data | None = None,
+    options: Mapping[str, Option] | None = None,
+) -> Plan:
     """The plan that puts the layers at `places` (of the model as it is now) out of action.
 
     Raises PlaceError for no such layer, NotReachedError for one that never ran, RoleError for one whose role is not
-    proved where `as_` does not say what is meant.
+    proved where `as_` does not say what is meant, and what `fitted.requested` does where `as_` replaces a layer.
     """
     if as_ is not None and as_ not in _AS:
         raise RoleError(f"as_={as_!r} is none of {', '.join(_AS)}.")
+    if options and as_ not in ON_REQUEST:
+        raise PlanError(f"options= are for as_={' or '.join(map(repr, ON_REQUEST))}; as_={as_!r} has none.")
     named = {path for place in places for path in anatomy.resolve(place)}
     paths = sorted(path for path in named if not any(inside(path, outer) for outer in named))
-    edits = [_edit(anatomy, path, as_) for path in paths]
+    edits, tensors = _edits(anatomy, paths, as_, data, options or {})
     first = first_paths(anatomy.model, [edit.at for edit in edits])
     moved = [Edit(edit.op, path, edit.options) for edit, path in zip(edits, first, strict=True)]
-    return Plan(frozenset(moved), first_fingerprint(anatomy.model), model=type(anatomy.model).__name__)
+    return Plan(frozenset(moved), first_fingerprint(anatomy.model), model=type(anatomy.model).__name__, tensors=tensors)
+
+
+def _edits(
+    anatomy: Anatomy, paths: list[str], as_: str | None, data: Data | None, options: Mapping[str, Option]
+) -> tuple[list[Edit], Mapping[str, Tensor]]:
+    if as_ not in ON_REQUEST:
+        return [_edit(anatomy, path, as_) for path in paths], {}
+    for path in paths:
+        if not anatomy.watched.by_path.get(path):
+            not_called(anatomy, path)
+    return requested(anatomy, paths, as_, data, options)
 
 
 def first_fingerprint(model: nn.Module) -> str:
@@ -76,7 +99,8 @@ def check_plan(anatomy: Anatomy, plan: Plan) -> list[Edit]:
         )
     if plan.weights and not carried(model) and plan.weights != weights_of(model):
         warnings.warn("this plan was made with other weights of this structure.", IdentikitWarning, stacklevel=3)
-    present = [_checked(anatomy, edit, path) for edit, path in _present(anatomy, plan, plan.fingerprint != now)]
+    plan.require_tensors()
+    present = [_checked(anatomy, edit, path) for edit, path in _present(anatomy, plan, plan.fingerprint in ("", first))]
     # One layer in two slots is edited once, whichever of them the plan names; two meanings for it are a contradiction.
     return list(Plan(frozenset(present)))
 
@@ -93,7 +117,11 @@ def _present(anatomy: Anatomy, plan: Plan, by_first_path: bool) -> list[tuple[Ed
 def _checked(anatomy: Anatomy, edit: Edit, path: str) -> Edit:
     if edit.op not in _AS:
         raise PlanError(f'this version of identikit cannot apply "{edit.op}" (at "{path}").')
-    if ASKED in edit.options:
+    if edit.op in ON_REQUEST:
+        check_options(edit)
+        require_tensors(edit)
+        slot_of(anatomy, path, dict(edit.options))
+    elif ASKED in edit.options:
         check_asked(anatomy, path, edit.op)
     elif _edit(anatomy, path, None).op != edit.op:
         role = anatomy.verdict(path).role
@@ -105,12 +133,22 @@ def _checked(anatomy: Anatomy, edit: Edit, path: str) -> Edit:
 
 
 def with_neighbours(anatomy: Anatomy, path: str, why: str) -> str:
-    """`why`, with the layers of the same stack that could be taken instead."""
+    """`why`, with what could be done instead: replace the layer on request, take others of the same stack."""
+    if not why.endswith("Keep it."):
+        return why
+    ways = ways_out(anatomy, path)
+    others = _neighbours(anatomy, path)
+    choices = [f"bypass {others}"] if others else []
+    choices += [f"replace it: {ways}"] if ways else []
+    return f"{', '.join([why[:-1], *choices[:-1]])}, or {choices[-1]}." if choices else why
+
+
+def _neighbours(anatomy: Anatomy, path: str) -> str:
+    """The place of the blocks in the same stack, quoted; empty where there are none."""
     parent, _, name = path.rpartition(".")
     ok = [int(each.rpartition(".")[2]) for each in anatomy.blocks() if each.rpartition(".")[0] == parent]
-    if not name.isdecimal() or not ok or not why.endswith("Keep it."):
-        return why
+    if not name.isdecimal() or not ok:
+        return ""
     unbroken = ok == list(range(min(ok), max(ok) + 1))
     span = f"[{min(ok)}:{max(ok) + 1}]" if unbroken else f"[{','.join(map(str, ok))}]"
-    place = f"{parent}.{span}" if parent else span
-    return f'{why[:-1]}, or bypass "{place}".'
+    return f'"{parent}.{span}"' if parent else f'"{span}"'

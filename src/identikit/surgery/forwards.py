@@ -1,7 +1,8 @@
-"""What an edited layer does instead of its forward: hand the stream on, or give zeros or ones.
+"""What an edited layer does instead of its forward: hand the stream on, give zeros or ones, or what replaces it.
 
-Plain picklable objects that hold no tensor, and do as little as a call can: `torch.compile` traces through them without
-a guard that changes from call to call. Each knows its own `copying` form, for models that write into the stream.
+Plain picklable objects that do as little as a call can: `torch.compile` traces through them without a guard that
+changes from call to call. They hold no tensor but those of a fitted replacement, unregistered, so that the model's keys
+and parameters stay. Each knows its own `copying` form, for models that write into the stream.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from identikit.structure.streams import Flow, fixed
-from identikit.structure.trees import Path, at, rebuilt
+from identikit.structure.trees import Path, at, leaves, rebuilt
 from identikit.structure.watch import Location
 
 _FILL = {"identity": None, "zero": 0.0, "one": 1.0}
@@ -31,6 +32,11 @@ class EditedForward(ABC):
     def copying(self) -> EditedForward:
         """The same, handing out copies of the stream instead of the stream itself."""
         return self
+
+    @property
+    def replacement(self) -> nn.Module | None:
+        """The map from the stream to the output that stands for the layer, where it is replaced by one."""
+        return None
 
 
 class Taken:
@@ -64,6 +70,20 @@ class Taken:
         return Taken(self.place, self.fill, copy=copied, through=self.through)
 
 
+class Computed(Taken):
+    """What `module` makes of the tensor at `place`: always a new tensor, so there is nothing to copy."""
+
+    def __init__(self, place: Location, module: nn.Module) -> None:
+        super().__init__(place)
+        self.module = module
+
+    def of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self.module(super().of(args, kwargs))
+
+    def copying(self) -> Taken:
+        return self
+
+
 class HandOn(EditedForward):
     """Returns the stream: the forward of a bypassed layer whose output is one tensor."""
 
@@ -75,6 +95,10 @@ class HandOn(EditedForward):
 
     def copying(self) -> EditedForward:
         return HandOn(self.taken.copying())
+
+    @property
+    def replacement(self) -> nn.Module | None:
+        return self.taken.module if isinstance(self.taken, Computed) else None
 
 
 class HandOnFirst(EditedForward):
@@ -106,6 +130,10 @@ class HandOnAs(EditedForward):
     def copying(self) -> EditedForward:
         return HandOnAs(rebuilt(self.template, lambda _, part: part.copying() if isinstance(part, Taken) else part))
 
+    @property
+    def replacement(self) -> nn.Module | None:
+        return next((part.module for _, part in leaves(self.template) if isinstance(part, Computed)), None)
+
 
 class RunAndFill(EditedForward):
     """Runs the layer and fills its output: where no input has the output's shape."""
@@ -117,6 +145,24 @@ class RunAndFill(EditedForward):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         output = self.run(*args, **kwargs)
         return rebuilt(output, lambda _, part: torch.full_like(part, self.fill) if _floating(part) else part)
+
+
+class RunAndMean(RunAndFill):
+    """Runs the layer and puts the mean in the place of one output: where no input tells the output's shape."""
+
+    def __init__(self, run: Callable[..., Any], place: Path, value: torch.Tensor, axis: int) -> None:
+        super().__init__(run, 0.0)
+        self.place = place
+        self.value = value
+        self.axis = axis
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        output = self.run(*args, **kwargs)
+        return rebuilt(output, lambda path, part: self._mean(part) if path == self.place else part)
+
+    def _mean(self, part: torch.Tensor) -> torch.Tensor:
+        features_last = part.movedim(self.axis, -1)
+        return self.value.to(part).expand_as(features_last).movedim(-1, self.axis).clone()
 
 
 class Told(EditedForward):
@@ -133,14 +179,16 @@ class Told(EditedForward):
     def copying(self) -> EditedForward:
         return Told(self.tell, self.forward.copying())
 
+    @property
+    def replacement(self) -> nn.Module | None:
+        return self.forward.replacement
+
 
 def forward_for(op: str, module: nn.Module, flow: Flow, output: Any) -> EditedForward:
     """The forward that does `op` ("identity", "zero", "one") in the place of `module`'s; `output` is a recorded one."""
     fill = _FILL[op]
     if fill is not None and flow.needed:
-        # Not the bound method: it would find the edit itself again after the model was pickled.
-        own = functools.partial(type(module).forward, module)
-        return RunAndFill(module.__dict__.get("forward", own), fill)
+        return RunAndFill(own_forward(module), fill)
     parts: dict[Path, Taken] = {path: Taken(place, fill) for path, place in flow.streams.items()}
     # An input that is handed through stays; where nothing else is a stream it is what the layer stands for.
     for path, place in flow.passed.items():
@@ -152,6 +200,24 @@ def forward_for(op: str, module: nn.Module, flow: Flow, output: Any) -> EditedFo
     if template.place.position == 0 and not template.place.path and template.fill is None:
         return HandOnFirst(template)
     return HandOn(template)
+
+
+def forward_with(module: nn.Module, place: Path, enters: Location, flow: Flow, output: Any) -> EditedForward:
+    """The forward that makes the output at `place` by `module` from the input at `enters`; `output` is a recorded one.
+
+    What the layer only handed through stays, other streams are handed on, what nobody reads is None.
+    """
+    parts: dict[Path, Taken] = {path: Taken(where) for path, where in flow.streams.items()}
+    parts |= {path: Taken(where, through=True) for path, where in flow.passed.items()}
+    parts[place] = Computed(enters, module)
+    template = rebuilt(output, lambda path, leaf: parts.get(path, leaf if fixed(leaf) else None))
+    return HandOn(template) if isinstance(template, Taken) else HandOnAs(template)
+
+
+def own_forward(module: nn.Module) -> Callable[..., Any]:
+    """What runs the layer itself. Not the bound method: it would find the edit again after the model was pickled."""
+    own: Callable[..., Any] = module.__dict__.get("forward", functools.partial(type(module).forward, module))
+    return own
 
 
 def _floating(part: Any) -> bool:

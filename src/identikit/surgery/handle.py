@@ -40,6 +40,15 @@ class Handle:
         """The overridden layers by their present path."""
         return self._overrides
 
+    @property
+    def residuals(self) -> dict[str, float]:
+        """Of each fitted adapter, how much of the layer's spread it leaves on held-out examples.
+
+        0 is exact, 1 is no better than the mean. Of other edits nothing is said.
+        """
+        said = ((edit.at, dict(edit.options).get("residual")) for edit in self.plan)
+        return {at: value for at, value in said if isinstance(value, (int, float))}
+
     def undo(self) -> None:
         """Put the model back as it was. A second call does nothing. Raises PlanError under a later live handle."""
         if not self._applied:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
+
+import torch
 
 from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
@@ -13,8 +16,10 @@ from identikit.surgery.check import checked
 from identikit.surgery.choose import check_plan
 from identikit.surgery.forwards import EditedForward, RunAndFill, Told, forward_for
 from identikit.surgery.handle import Handle
+from identikit.surgery.options import ON_REQUEST
 from identikit.surgery.reach import unreached_expert
 from identikit.surgery.renumber import renumbered_for
+from identikit.surgery.replaced import replaced_forward
 
 
 def install(anatomy: Anatomy, plan: Plan, *, check: bool = True, decoding: bool = True) -> Handle:
@@ -27,7 +32,7 @@ def install(anatomy: Anatomy, plan: Plan, *, check: bool = True, decoding: bool 
     with ExitStack() as undo:
         overrides: dict[str, Override[EditedForward]] = {}
         for edit in edits:
-            override = Override(anatomy.model.get_submodule(edit.at), _forward(anatomy, edit))
+            override = Override(anatomy.model.get_submodule(edit.at), _forward(anatomy, edit, plan.tensors))
             undo.callback(override.undo)
             overrides[edit.at] = override
         restore = undo.pop_all()
@@ -58,13 +63,16 @@ def _require_numbers_without_effect(anatomy: Anatomy, handle: Handle) -> None:
         )
 
 
-def _forward(anatomy: Anatomy, edit: Edit) -> EditedForward:
+def _forward(anatomy: Anatomy, edit: Edit, tensors: Mapping[str, torch.Tensor]) -> EditedForward:
     """What the edited layer does; an expert that did not run does what its called siblings would."""
     path = edit.at if anatomy.watched.by_path.get(edit.at) else unreached_expert(anatomy, edit.at) or edit.at
     verdict = anatomy.verdict(path)
     if verdict.flow is None:
         raise RoleError(verdict.why)
     call, layer = anatomy.watched.by_path[path][0], anatomy.model.get_submodule(edit.at)
-    forward = forward_for(edit.op, layer, verdict.flow, call.output)
+    if edit.op in ON_REQUEST:
+        forward = replaced_forward(anatomy, edit, tensors)
+    else:
+        forward = forward_for(edit.op, layer, verdict.flow, call.output)
     tell = None if isinstance(forward, RunAndFill) else anatomy.family.absence(layer, call)
     return Told(tell, forward) if tell else forward

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -10,11 +10,13 @@ from typing import Any
 from torch import nn
 
 from identikit.errors import PlanError, RoleError
-from identikit.families.anatomy import Anatomy, anatomy_of
+from identikit.families.anatomy import Anatomy
 from identikit.families.plain import Family
-from identikit.plan import Edit, Plan
+from identikit.plan import Edit, Option, Plan
+from identikit.surgery.around import Inside, is_edited, refuse_shared
 from identikit.surgery.carried import Carried, carried, carry, first_paths, live_plans, shortened_by
 from identikit.surgery.choose import check_plan, first_fingerprint, plan_for
+from identikit.surgery.fitted import watched_on
 from identikit.surgery.forwards import EditedForward, RunAndFill
 from identikit.surgery.install import install
 from identikit.surgery.renumber import layer_numbers, require_a_user, stacks_around
@@ -28,29 +30,37 @@ def remove(
     inputs: Any = None,
     family: Family | None = None,
     as_: str | None = None,
+    data: Any = None,
+    batch_size: int | None = None,
+    options: Mapping[str, Option] | None = None,
 ) -> nn.Module:
     """Take layers out of `model` for good, in place; returns the model.
 
     Stacks are shortened and renumbered and the configuration is brought in step; a layer whose slot must stay leaves a
-    stand-in without weights. The result is compared with the bypassed model before it is kept. The model carries its
-    plan, in the paths of the model first loaded, for `save`.
+    stand-in without weights, and one that is replaced (`as_="mean"`, "shortcut", "adapter") a stand-in with the few of
+    its replacement, which learn and are saved with the model. The result is compared with the bypassed model before it
+    is kept. The model carries its plan, in the paths of the model first loaded, for `save`.
 
     Args:
-        what: a Plan, a place or several places, as in `bypass`; `as_` too is as there.
+        what: a Plan, a place or several places, as in `bypass`; `as_`, `data`, `batch_size` and `options` too are as
+            there.
 
     Raises:
         What `bypass` raises, and RoleError where the removed model does not compute what the bypassed one did. The
         model is as it was after any of them.
     """
-    anatomy = anatomy_of(model, inputs, family)
-    plan = what if isinstance(what, Plan) else plan_for(anatomy, [what] if isinstance(what, str) else what, as_)
-    return remove_known(anatomy, plan)
+    refuse_shared(model)
+    anatomy, read = watched_on(model, inputs, data, batch_size, family)
+    if not isinstance(what, Plan):
+        what = plan_for(anatomy, [what] if isinstance(what, str) else what, as_, read, options)
+    remove_known(anatomy, what)
+    return model
 
 
 def remove_known(anatomy: Anatomy, plan: Plan) -> nn.Module:
     """`remove` for a model whose anatomy is known; afterwards the anatomy speaks of a model that is no more."""
     model = anatomy.model
-    if live_plans(model):
+    if live_plans(model) or is_edited(model):
         raise PlanError("an edit is still applied to this model. Undo the handle, then remove.")
     edits = check_plan(anatomy, plan)
     if not edits:
@@ -61,16 +71,22 @@ def remove_known(anatomy: Anatomy, plan: Plan) -> nn.Module:
         kept = {edit.at: handle.overrides[edit.at].forward for edit in edits}
     slots = [(edit, kept[anatomy.slots[edit.at]]) for edit in _at_every_slot(model, edits)]
     _refuse_weights_that_stay(slots)
+    inside = Inside(model)
     with ExitStack() as undo:
-        carry(model, _taken_out(anatomy, plan, slots, expected, undo))
+        history, shortened = _taken_out(anatomy, plan, slots, expected, undo)
         undo.pop_all()
+    inside.tell([edit for edit, _ in slots], shortened, plan.tensors)
+    carry(model, history)
     return model
 
 
 def _taken_out(
     anatomy: Anatomy, plan: Plan, slots: list[tuple[Edit, EditedForward]], expected: Any, undo: ExitStack
-) -> Carried:
-    """Take the layers out, by shortening where that computes what is `expected`, else by stand-ins."""
+) -> tuple[Carried, list[Edit]]:
+    """Take the layers out, by shortening where that computes what is `expected`, else by stand-ins.
+
+    Returns what the model is to carry, and the edits whose stacks were shortened.
+    """
     model = anatomy.model
     forwards = {edit.at: forward for edit, forward in slots}
     whole = [edit for edit, _ in slots if in_stack(model, edit)]
@@ -84,8 +100,9 @@ def _taken_out(
             f"{type(model).__name__} without {', '.join(plan.places)} does not compute what it does while they "
             f'are bypassed{why}; it was left as it was. Use ik.bypass, or save the plan (format="plan").'
         )
-    renumber_what_stays(anatomy, numbered, expected, undo)
-    return replace(history, shortened=shortened_by(before, first_paths(model, [edit.at for edit in shortened])))
+    renumber_what_stays(anatomy, numbered, undo)
+    gone = shortened_by(before, first_paths(model, [edit.at for edit in shortened]))
+    return replace(history, shortened=gone), shortened
 
 
 def _at_every_slot(model: nn.Module, edits: list[Edit]) -> list[Edit]:
@@ -113,6 +130,6 @@ def _history(anatomy: Anatomy, plan: Plan, edits: list[Edit]) -> Carried:
     first = dict(zip([edit.at for edit in edits], first_paths(model, [edit.at for edit in edits]), strict=True))
     moved = frozenset(Edit(edit.op, first[edit.at], edit.options) for edit in edits)
     weights = plan.weights if before is None else ""
-    now = Plan(moved, first_fingerprint(model), weights, type(model).__name__)
+    now = Plan(moved, first_fingerprint(model), weights, type(model).__name__, plan.tensors)
     configuration = before.configuration if before else anatomy.family.configuration(model)
     return Carried(before.plan | now if before else now, configuration)
