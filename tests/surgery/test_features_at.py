@@ -99,7 +99,9 @@ def test_the_zoo(name: str) -> None:
         found = batch.call(model)
     expected, found = (value[0] if isinstance(value, tuple) else value for value in (expected, found))
     assert torch.equal(found, expected) if name != "encoder_post_norm" else torch.allclose(found, expected, atol=1e-5)
-    assert model.identikit_features.width == expected.shape[-1 if expected.ndim == 3 else 1]
+    fused = name == "encoder_post_norm"  # torch's fast path is one operation: nothing tells where its features lie
+    width = None if fused else expected.shape[-1 if expected.ndim == 3 else 1]
+    assert model.identikit_features.width == width
     assert model.identikit_features.parameters > 0
 
 

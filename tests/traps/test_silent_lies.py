@@ -59,9 +59,11 @@ def halved(model: Stack, x: torch.Tensor) -> torch.Tensor:
 
 def test_members_of_a_sequential_that_its_parent_loops_over_are_no_blocks_by_definition() -> None:
     model = weigh(Stack(halved, kind=nn.Sequential))
-    assert roles(model) == ["unproved"] * 3
-    with pytest.raises(RoleError):
-        bypass(model, "layers.1", inputs=X)
+    assert roles(model) == ["branch"] * 3, "scaled ones: absent means that nothing is added"
+    first, last = model.layers[0], model.layers[2]
+    with bypass(model, "layers.1", inputs=X), torch.no_grad():
+        x = X + 0.5 * first(X)
+        assert torch.equal(model(X), x + 0.5 * last(x))
 
 
 def test_a_sequential_with_a_forward_of_its_own_on_the_instance_is_none() -> None:

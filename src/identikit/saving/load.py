@@ -15,7 +15,7 @@ from identikit.families import Family, family_of
 from identikit.families.plain import WEIGHTS
 from identikit.plan import Plan
 from identikit.saving.layout import CONFIGURATION, PLAN, PLAN_WEIGHTS
-from identikit.saving.replay import constructed, expected_names, replayed
+from identikit.saving.replay import constructed, cuts_of, expected_names, replayed
 from identikit.saving.weights import check_fits, fill, read_weights
 from identikit.saving.zeroed import take_out_zeroed
 from identikit.sources.device import read_device, read_dtype
@@ -85,7 +85,7 @@ def _from_plan(place: Path, file: Path, model: nn.Module | None, inputs: Any, fa
     with ExitStack() as undo:
         undo.callback(regrow(full, plan, family_of(full, family)))
         if first or not stored.needs_example:
-            check_fits(stored, full, expected_names(full, plan, closed=not first))
+            check_fits(stored, full, expected_names(full, plan, closed=not first), cuts_of(full, plan))
         made = replayed(full, plan, inputs, family, needs_example=stored.needs_example)
         undo.pop_all()
     fill(made, stored, by_first_name=first)

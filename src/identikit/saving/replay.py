@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from identikit.plan import Plan
 from identikit.saving.weights import closed_up
 from identikit.sources.sentences import check_code
 from identikit.structure.fingerprints import structure_of
+from identikit.structure.per_layer import Cut
 from identikit.structure.stacks import numbered_children, stack_of
 from identikit.surgery.carried import Carried, carried, carry, first_paths, shortened_by
 from identikit.surgery.choose import first_fingerprint
@@ -94,6 +96,13 @@ def expected_names(full: nn.Module, plan: Plan, *, closed: bool) -> dict[str, st
     left = [name for name in full.state_dict() if not any(inside(name, path) for path in slots)]
     first = dict(zip(left, first_paths(full, left), strict=True))
     return {name: closed_up(history, there) if closed else there for name, there in first.items()}
+
+
+def cuts_of(full: nn.Module, plan: Plan) -> list[Cut]:
+    """How deep each stack of `full` is that the plan shortens, and how many of its layers go."""
+    slots = slots_of(full, without_growth(plan).places)
+    gone = Counter(path.rpartition(".")[0] for path in slots if _in_stack(full, path))
+    return [Cut(len(full.get_submodule(stack)._modules), count) for stack, count in gone.items()]
 
 
 def slots_of(model: nn.Module, places: tuple[str, ...]) -> list[str]:

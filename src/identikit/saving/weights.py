@@ -14,8 +14,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from identikit.errors import ModelError, SaveError
+from identikit.families.layered import layered_dim
 from identikit.families.plain import require_values
 from identikit.places import inside
+from identikit.structure.per_layer import Cut
 from identikit.surgery.carried import Carried, carried
 from identikit.surgery.learned import own_names, take_from_plan
 
@@ -72,10 +74,11 @@ def first_name(model: nn.Module, name: str) -> str:
     return history.first_path(name) if history else name
 
 
-def check_fits(stored: Stored, full: nn.Module, expected: Mapping[str, str]) -> None:
+def check_fits(stored: Stored, full: nn.Module, expected: Mapping[str, str], cuts: Collection[Cut] = ()) -> None:
     """Refuse weights that are not those of `full` without its removed layers, before it is edited.
 
-    `expected` is the name in `full` to the name in the file, of all that stays. Raises SaveError.
+    `expected` is the name in `full` to the name in the file, of all that stays. A weight beside a stack that `cuts`
+    shortens may have lost the parts of the layers that went. Raises SaveError.
     """
     own = full.state_dict(keep_vars=True)
     present = {id(own[name]) for name, there in expected.items() if there in stored.tensors}
@@ -88,7 +91,10 @@ def check_fits(stored: Stored, full: nn.Module, expected: Mapping[str, str]) -> 
             "only. Load it into the model it was saved from."
         )
     for name, there in expected.items():
-        if there in stored.tensors and stored.tensors[there].shape != own[name].shape:
+        if there not in stored.tensors or stored.tensors[there].shape == own[name].shape:
+            continue
+        held, full_shape = tuple(stored.tensors[there].shape), tuple(own[name].shape)
+        if all(layered_dim(full_shape, held, cut.depth - cut.gone, cut.depth) is None for cut in cuts):
             shapes = [" x ".join(map(str, value.shape)) for value in (stored.tensors[there], own[name])]
             raise SaveError(f"{stored.file} holds {there} as {shapes[0]}; this {type(full).__name__} has {shapes[1]}.")
 

@@ -6,6 +6,7 @@ import re
 
 from torch import nn
 
+_CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
 _NUMBERED = re.compile(r"(.*?\D)(\d+)")
 
 
@@ -19,7 +20,8 @@ def members(module: nn.Module) -> list[str]:
     """The names of the children that a container lines up: numbered ones, or those of a ModuleDict.
 
     `encoder_layer_0, encoder_layer_1, ...` are numbered too, where there is nothing else: layers with layers inside,
-    in the order of their numbers. (`fc1, fc2` are parts that belong together.)
+    in the order of their numbers. (`fc1, fc2` are parts that belong together; `stage1, stage2`, containers themselves,
+    are stages.)
     """
     if isinstance(module, nn.ModuleDict):
         return list(module)
@@ -33,4 +35,5 @@ def _named_and_numbered(module: nn.Module) -> list[str]:
         return []
     numbers = [int(each[2]) for each in found if each]
     in_order = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    return list(children) if in_order and all(any(child.children()) for child in children.values()) else []
+    layers = all(any(child.children()) and not isinstance(child, _CONTAINERS) for child in children.values())
+    return list(children) if in_order and layers else []
