@@ -21,6 +21,7 @@ import resource
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,14 @@ def main() -> int:
     if options.rivals:
         coverage_rivals.write(_read(lines), ROOT)
     elif not options.no_page:
-        coverage_page.write(_read(lines), ROOT)
+        coverage_page.write(_whole(_read(lines)), ROOT)
     return 0
+
+
+def _whole(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of the classes that were run to their end: the page counts no half of one."""
+    ran = Counter(line["auto"] for line in lines if line["kind"] == "model")
+    return [line for line in lines if ran[line["auto"]] == len(types(line["auto"]))]
 
 
 def _options() -> argparse.Namespace:

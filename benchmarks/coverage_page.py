@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from wide import AUTOS
+
 Line = dict[str, Any]
 RESULT, PAGE = Path("benchmarks") / "results" / "coverage.json", Path("docs") / "coverage.md"
 RIVALS = Path("benchmarks") / "results" / "coverage_rivals.json"
@@ -66,8 +68,9 @@ def summary(lines: list[Line]) -> dict[str, Any]:
             "branches": {op: _told(own, op) for op in ("zero", "mean")},
         }
     others = [_other(line) for line in lines if line["kind"] in ("block", "branch") and line["verdict"] not in _PLAIN]
+    not_run = [auto for auto in AUTOS if auto not in classes]
     versions = {"torch": torch.__version__.partition("+")[0], "transformers": transformers.__version__}
-    return {"versions": versions, "classes": classes, "others": others}
+    return {"versions": versions, "classes": classes, "not_run": not_run, "others": others}
 
 
 def _told(lines: list[Line], op: str) -> dict[str, int]:
@@ -97,7 +100,9 @@ def _short(why: str) -> str:
 def page(facts: dict[str, Any], rivals: dict[str, Any] | None) -> str:
     """The page."""
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    parts = [OPENING, f"Run with {versions}, on the CPU.\n", _totals(facts["classes"]), _classes(facts["classes"])]
+    lacking = f" Not run yet: {', '.join(facts['not_run'])}." if facts["not_run"] else ""
+    ran = f"Run with {versions}, on the CPU.{lacking}\n"
+    parts = [OPENING, ran, _totals(facts["classes"]), _classes(facts["classes"])]
     if rivals is not None:
         parts.append(_rivals(rivals))
     parts += [_others(facts["others"]), _not_built(facts["classes"])]
