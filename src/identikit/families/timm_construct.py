@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import inspect
 import json
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from identikit.errors import needs_extra
+from identikit.families.hushed import hushed
 from identikit.families.made import made
 
 #: Where timm itself keeps the arguments of `create_model`, for the folders that it writes.
@@ -75,7 +75,7 @@ def built(architecture: str, arguments: dict[str, Any], told: dict[str, Any], *,
     except ImportError as cause:
         raise needs_extra("timm", "timm", f"making a {architecture}") from cause
     told = {name: value for name, value in told.items() if value is not None}
-    with quiet():
+    with hushed("timm"):
         return made(
             lambda: timm.create_model(architecture, pretrained_cfg=told, **copy.deepcopy(arguments)), empty=empty
         )
@@ -91,18 +91,6 @@ def told_to_class(model: Any, arguments: dict[str, Any]) -> dict[str, Any]:
         built(model.pretrained_cfg["architecture"], arguments, model.pretrained_cfg, empty=True)
     inside = [vars(value) for value in heard.values() if dataclasses.is_dataclass(value)]
     return {name: value for each in [*inside, heard] for name, value in each.items()}
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No word of timm's logger below an error."""
-    logger = logging.getLogger("timm")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 @contextmanager

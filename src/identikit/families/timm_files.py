@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from identikit.errors import ModelError, SaveError, needs_extra
+from identikit.families.hushed import hushed
 from identikit.families.made import made
 from identikit.families.plain import WEIGHTS
-from identikit.families.timm_construct import current, quiet
+from identikit.families.timm_construct import current
 from identikit.families.transformers_files import device_of
 
 CONFIG = "config.json"
@@ -44,7 +45,7 @@ def write(model: Any, folder: Path) -> None:
 
     name = type(model).__name__
     try:
-        with quiet():
+        with hushed("timm"):
             save_config_for_hf(model, str(folder / CONFIG), model_args=current(model))
     except (AttributeError, KeyError, TypeError, ValueError) as refused:
         raise SaveError(f"timm cannot describe this {name}: {_said(refused)}. {INSTEAD}") from refused
@@ -95,7 +96,7 @@ def _loaded(folder: Path) -> nn.Module:
         import timm
     except ImportError as cause:
         raise needs_extra("timm", "timm", f'opening "{folder}"') from cause
-    with quiet():
+    with hushed("timm"):
         return made(lambda: timm.create_model(f"local-dir:{folder}", pretrained=True))
 
 

@@ -96,7 +96,7 @@ def _renumbered(value: Any, cut: Cut) -> list[int] | None:
         return None
     if list(value) != sorted(set(value)) or not all(0 <= each < cut.depth for each in value):
         return None
-    return [cut.keep.index(each) for each in value if each in cut.keep]
+    return [new for new, old in enumerate(cut.keep) if old in value]  # a copied layer stands there twice
 
 
 def _speaks_of_depth(count: Proposal) -> bool:

@@ -9,6 +9,7 @@ from torch import nn
 
 from identikit.batches import Batch
 from identikit.structure.traceless import traceless
+from identikit.structure.valueless import home_of
 
 EXAMPLES = 2  # one would leave open which dimension counts the examples
 
@@ -20,10 +21,11 @@ def first_that_runs(model: nn.Module, batches: Iterable[Batch]) -> Batch | None:
 
 def pictures(model: nn.Module, *shapes: Sequence[int]) -> Batch:
     """One positional argument for each of `shapes`: two examples of it, the same at every call, where `model` is."""
-    weight = next((value for value in model.parameters() if value.is_floating_point()), torch.empty(0))
+    dtype = next((value.dtype for value in model.parameters() if value.is_floating_point()), None)
     draw = torch.Generator().manual_seed(0)
     made = [torch.randn(EXAMPLES, *shape, generator=draw) for shape in shapes]
-    return Batch(args=tuple(each.to(weight.device, weight.dtype) for each in made), examples=EXAMPLES)
+    device = home_of(model) or torch.device("cpu")
+    return Batch(args=tuple(each.to(device, dtype) for each in made), examples=EXAMPLES)
 
 
 def _runs(model: nn.Module, batch: Batch) -> bool:

@@ -12,7 +12,8 @@ from torch import nn
 
 from identikit.batches import Batch
 from identikit.errors import ModelError, did_you_mean, needs_extra
-from identikit.families.timm_construct import is_model, quiet
+from identikit.families.hushed import hushed
+from identikit.families.timm_construct import is_model
 from identikit.sources.checkpoint import loading_errors
 from identikit.sources.opened import Opened
 
@@ -88,7 +89,7 @@ def _of_timm(name: str, inner: str, task: str | None) -> Opened:
             f'timm has no weights for "{inner}". For random ones name file.py:function that returns '
             f'timm.create_model("{bare}").'
         )
-    with quiet():
+    with hushed("timm"):
         model = timm.create_model(inner, pretrained=True)
     return described(model, name=name, task=task, folder=None)
 

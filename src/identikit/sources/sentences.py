@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import torch
 from torch import nn
 
 from identikit.errors import ModelError, needs_extra
+from identikit.families.hushed import hushed
 from identikit.families.transformers_quiet import silenced
 from identikit.sources.checkpoint import loading_errors, refuse_missing
 from identikit.sources.encode import SentenceEncoder
@@ -30,7 +28,7 @@ def open_sentences(
     except ImportError as error:
         raise needs_extra("sentence-transformers", "hf", f'opening "{name}"') from error
     _check(folder, trust_remote_code)
-    with silenced(), _hushed("sentence_transformers"), loading_errors(name):
+    with silenced(), hushed("sentence_transformers"), loading_errors(name):
         model: Any = SentenceTransformer(
             str(folder),
             device=str(device),
@@ -112,15 +110,3 @@ def _parts(folder: Path) -> list[tuple[str, str]]:
         return [(str(part["path"]), str(part["type"])) for part in listed]
     except (ValueError, TypeError, KeyError) as error:
         raise ModelError(f'"{folder / "modules.json"}" is damaged ({error}). Copy it again.') from error
-
-
-@contextmanager
-def _hushed(library: str) -> Iterator[None]:
-    """No log line below an error from `library`, for the time of the block."""
-    logger = logging.getLogger(library)
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
