@@ -53,7 +53,10 @@ Row = dict[str, Any]
 def by_size() -> dict[str, list[tuple[int, str]]]:
     """The models of each of timm's files with their parameters, the smallest first."""
     found: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    old = timm.models.get_deprecated_models()  # names that stand for another model, some for none any more
     for name, file in sorted(_registry._model_to_module.items()):
+        if name in old:
+            continue
         found[file].append((sum(parameter.numel() for parameter in _empty(name).parameters()), name))
     return {file: sorted(models)[:TRIED] for file, models in found.items()}
 

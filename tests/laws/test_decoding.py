@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from identikit.errors import IdentikitWarning, RoleError
+from identikit.errors import RoleError
 from identikit.structure.compare import equal
 from identikit.surgery.apply import bypass
 from identikit.surgery.remove import remove
@@ -168,24 +168,26 @@ def rwkv() -> nn.Module:
     return weigh(RwkvForCausalLM(RwkvConfig(vocab_size=64, context_length=32, **size)))
 
 
-def test_numbers_that_mean_more_than_a_place_in_the_cache_are_left_alone_or_refused() -> None:
+def test_numbers_that_mean_more_than_a_place_in_the_cache_are_left_alone() -> None:
+    """And so no live layer feeds the cache's first place: what generates before must generate afterwards."""
     model = rwkv()
     inputs = {"input_ids": torch.randint(10, 60, (2, 6))}
     before = Snapshot(model)
-    with pytest.raises(RoleError) as refusal:
+    with pytest.raises(RoleError, match=r"it no longer decodes with a cache \(TypeError: 'NoneType'"):
         bypass(model, "rwkv.blocks.0", inputs=inputs)
-    assert str(refusal.value) == (
-        "with rwkv.blocks.0 bypassed the other layers must be renumbered for the cache, but their numbers mean more "
-        "than a place in it ('RwkvBlock' object has no attribute 'pre_ln'). Use ik.remove, which leaves them where "
-        "that is so."
-    )
+    with pytest.raises(RoleError, match=r"removed by identikit, and with it \.attention"):
+        remove(model, "rwkv.blocks.0", inputs=inputs)
+    assert before.changes(model) == []
+    model.generation_config.use_cache = False
+    before = Snapshot(model)
+    with bypass(model, "rwkv.blocks.0", inputs=inputs):
+        assert [block.layer_id for block in model.rwkv.blocks] == [0, 1, 2]
     assert before.changes(model) == []
     with bypass(model, "rwkv.blocks.1", inputs=inputs) as handle:
         expected = handle.output.logits
     with torch.no_grad():
         assert equal(remove(model, "rwkv.blocks.1", inputs=inputs)(**inputs, use_cache=False).logits, expected)
-    with pytest.warns(IdentikitWarning, match="mean more than a place in the cache, so they were left"):
-        remove(model, "rwkv.blocks.0", inputs=inputs)
+    remove(model, "rwkv.blocks.0", inputs=inputs)
     assert [type(block).__name__ for block in model.rwkv.blocks] == ["Absent", "RwkvBlock"]
 
 

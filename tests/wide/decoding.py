@@ -51,10 +51,17 @@ def _stepwise(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tenso
 def _generated(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     tokens = torch.randint(60, 200, (2, PROMPT), generator=torch.Generator().manual_seed(3))
     how = {"max_new_tokens": STEPS, "min_new_tokens": STEPS, "do_sample": False, "num_beams": 1, "use_cache": True}
-    asked = {"output_logits": True, "return_dict_in_generate": True}
-    made = model.generate(**_call(batch, tokens), **how, **asked)
-    full = model(**_call(batch, made.sequences[:, :-1]), use_cache=False).logits[:, -STEPS:]
-    return torch.stack(made.logits, dim=1), full
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def noted(input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        seen.append((input_ids.clone(), scores.clone()))
+        return scores
+
+    # not `output_logits`: for its answer Whisper's takes the cache of every layer apart, also of one that left it empty
+    model.generate(**_call(batch, tokens), **how, logits_processor=[noted])
+    full = model(**_call(batch, seen[-1][0]), use_cache=False).logits[:, -STEPS:]
+    cached = torch.stack([scores for _, scores in seen], dim=1)
+    return cached.where(cached.isfinite(), full), full  # a token that may not be chosen yet has no score
 
 
 def _call(batch: Batch, tokens: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -164,7 +164,7 @@ def _branch(build: Build, place: str, ways: list[str], op: str) -> tuple[str, st
     model, batch = build()
     full = results(run(model, batch))
     value, given = _stand_in(model, batch, place, op)
-    with replaced(model, place, value):
+    with replaced(model, place, value, every=op == "zero"):
         expected = results(run(model, batch))
     try:
         with ik.bypass(model, place, inputs=batch, as_=op, **given):

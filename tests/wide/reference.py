@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from .stacks import Call, Path, Stack, bound, override, streams_of, tensors
 
@@ -24,15 +25,25 @@ def skipping(model: nn.Module, stack: Stack, places: list[str]) -> Iterator[None
 
 
 @contextmanager
-def replaced(model: nn.Module, place: str, value: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
-    """The layer at `place` runs, and what `value` makes of its first tensor stands in its place."""
+def replaced(
+    model: nn.Module, place: str, value: Callable[[torch.Tensor], torch.Tensor], *, every: bool = False
+) -> Iterator[None]:
+    """The layer at `place` runs, and what `value` makes of its first tensor stands in its place.
+
+    `every`: of the others with as many features too. A branch may add to two streams (Pegasus-X: tokens and global
+    tokens); what is handed on from its inputs stays.
+    """
     module = model.get_submodule(place)
     forward = module.forward
 
     def given(*args: Any, **kwargs: Any) -> Any:
         output = forward(*args, **kwargs)
-        first = next(where for where, _ in tensors(output))
-        return _with(output, first, value(_at(output, first)))
+        first, taken = next(value for _, value in tensors(output)), [value for _, value in tensors((args, kwargs))]
+        for where, each in list(tensors(output)):
+            adds = every and each.shape[-1:] == first.shape[-1:] and not any(each is t for t in taken)
+            if each is first or (adds and each.is_floating_point()):
+                output = _with(output, where, value(each))
+        return output
 
     undo = override(module, given)
     try:
@@ -42,16 +53,45 @@ def replaced(model: nn.Module, place: str, value: Callable[[torch.Tensor], torch
 
 
 def mean_of(model: nn.Module, place: str, run: Callable[[], Any]) -> torch.Tensor:
-    """The mean [features] of the layer's first tensor over all but its last dimension, in one pass."""
+    """The mean of the layer's first tensor over all but its features, in one pass; it broadcasts to the tensor.
+
+    A convolution puts features behind the examples, a matrix at the end; what follows may have exchanged them.
+    """
     found: list[torch.Tensor] = []
+    last: list[tuple[bool, int]] = []  # of what mixed features: was it a convolution, how many came out
+
+    def mixed(module: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor):
+            conv = isinstance(module, _ConvNd)
+            last.append((conv, output.shape[1 if conv else -1]))
 
     def noted(output: torch.Tensor) -> torch.Tensor:
-        found.append(output.double().flatten(0, -2).mean(0).to(output.dtype))
+        if model.get_submodule(place) in weighty:
+            mixed(model.get_submodule(place), None, output)
+        features = _features(output, *last[-1])
+        others = [each for each in range(output.ndim) if each != features]
+        found.append(output.double().mean(others, keepdim=True).to(output.dtype))
         return output
 
-    with replaced(model, place, noted):
-        run()
+    weighty = [each for each in model.modules() if any(p.ndim > 1 for p in each.parameters(recurse=False))]
+    hooks = [module.register_forward_hook(mixed) for module in weighty]
+    try:
+        with replaced(model, place, noted):
+            run()
+    finally:
+        for hook in hooks:
+            hook.remove()
     return found[0]
+
+
+def _features(output: torch.Tensor, conv: bool, width: int) -> int:
+    """The dimension of `width` features: the second or the last; of two, the one that lies in memory as it was made."""
+    first, last = 1, output.ndim - 1
+    fitting = [each for each in (first, last) if output.shape[each] == width]
+    if len(fitting) == 1:
+        return fitting[0]
+    spread = output.stride(first) > output.stride(last)
+    return (first if spread == conv else last) if fitting else (first if output.ndim > 3 else last)
 
 
 def _handing_on(path: str, forward: Any, known: dict[Path, Path]) -> Any:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -37,6 +37,19 @@ def require_values(model: nn.Module, name: str, value: Any) -> None:
 
 def _nothing_to_undo() -> None:
     """What undoing a change amounts to where nothing was changed."""
+
+
+class Decoder(Protocol):
+    """A few steps of decoding, in logits [steps, rows, vocabulary]. Each raises whatever the model does."""
+
+    def generated(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """With the cache that the library makes for it: the tokens [rows, length] that were read, and the logits."""
+
+    def plain(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Without a cache, over `tokens`."""
+
+    def stepped(self, tokens: torch.Tensor) -> torch.Tensor:
+        """With the cache that the model makes and gets back, over `tokens`."""
 
 
 class Family:
@@ -78,11 +91,8 @@ class Family:
         own = getattr(model, "reset_classifier", None)
         return functools.partial(own, 0) if callable(own) else None
 
-    def decoded(self, model: nn.Module, batch: Batch, *, cached: bool) -> torch.Tensor | None:
-        """The logits of a few steps of decoding from `batch`, with a cache or without; None where it does not decode.
-
-        May raise whatever the model does.
-        """
+    def decoder(self, model: nn.Module, batch: Batch) -> Decoder | None:
+        """How `model` makes its output step by step from `batch`; None where it does not, or where that is unknown."""
         return None
 
     def configuration(self, model: nn.Module) -> dict[str, Any] | None:

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from identikit.batches import Batch
@@ -15,7 +14,7 @@ from identikit.families import adapters
 from identikit.families.plain import Args, Family, Kwargs
 from identikit.families.transformers_config import caches_off, configs_on_the_way, is_model, per_layer_lists
 from identikit.families.transformers_construct import first_configuration, from_configuration
-from identikit.families.transformers_decoding import decoded
+from identikit.families.transformers_decoding import Decoder, decoder
 from identikit.families.transformers_depth import resize
 from identikit.families.transformers_files import bring_along, from_checkpoint, load_again, refuse_quantised, write
 from identikit.families.transformers_inputs import example
@@ -46,9 +45,12 @@ class Transformers(Family):
         return NothingRecorded(layer, call)
 
     def decodes(self, model: nn.Module, stack: str) -> bool:
-        """Whether the model can generate, and the stack is not its encoder's, which runs once and keeps no cache."""
+        """Whether the model can generate, and the stack is not its encoder's, which runs once and keeps no cache.
+
+        Not where its own `generation_config` says that it generates without one.
+        """
         can: Any = getattr(model, "can_generate", None)
-        if can is None or not can():
+        if can is None or not can() or getattr(getattr(model, "generation_config", None), "use_cache", True) is False:
             return False
         encoder = model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model  # type: ignore[operator]
         return encoder is model or all(module is not model.get_submodule(stack) for module in encoder.modules())
@@ -58,9 +60,9 @@ class Transformers(Family):
         base = getattr(model, "base_model", model)
         return next((path for path, module in model.named_modules() if module is base), "")
 
-    def decoded(self, model: nn.Module, batch: Batch, *, cached: bool) -> torch.Tensor | None:
-        """The logits that `generate` finds."""
-        return decoded(model, batch, cached=cached)
+    def decoder(self, model: nn.Module, batch: Batch) -> Decoder | None:
+        """The library's `generate`, and the model called step by step."""
+        return decoder(model, batch)
 
     def configuration(self, model: nn.Module) -> dict[str, Any] | None:
         """All of `model.config` as JSON values."""

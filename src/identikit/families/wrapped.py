@@ -12,12 +12,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from identikit.batches import Batch
 from identikit.families import adapters
-from identikit.families.plain import Args, Family, Kwargs
+from identikit.families.plain import Args, Decoder, Family, Kwargs
 from identikit.structure.watch import Call
 
 Inner = tuple[str, nn.Module, Family]  # the path in the wrapper, the model there, its family
@@ -66,12 +65,12 @@ class Wrapped(Family):
         own = family.body(one)
         return f"{path}.{own}" if own else path
 
-    def decoded(self, model: nn.Module, batch: Batch, *, cached: bool) -> torch.Tensor | None:
-        """The logits of the model inside, where the wrapper only hands its arguments on."""
+    def decoder(self, model: nn.Module, batch: Batch) -> Decoder | None:
+        """How the model inside decodes, where the wrapper only hands its arguments on."""
         inner = list(self._inside(model))
         if len(inner) != 1 or self.example(model) is None:
             return None
-        return inner[0][2].decoded(inner[0][1], batch, cached=cached)
+        return inner[0][2].decoder(inner[0][1], batch)
 
     def configuration(self, model: nn.Module) -> dict[str, Any] | None:
         """The configuration of each model inside, by its path."""

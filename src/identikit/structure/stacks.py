@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from torch import nn
 
@@ -47,3 +47,13 @@ def stack_of(path: str) -> tuple[str, int] | None:
     """The container and the number of a numbered layer; None for a layer with a name."""
     parent, _, last = path.rpartition(".")
     return (parent, int(last)) if last.isdecimal() else None
+
+
+def stacks_around(model: nn.Module, paths: Iterable[str]) -> list[str]:
+    """Every container that lines up layers, and in which one of `paths` lies."""
+    found: dict[str, None] = {}
+    for path in paths:
+        parts = path.split(".")
+        above = [(".".join(parts[:depth]), part) for depth, part in enumerate(parts)]
+        found |= dict.fromkeys(outer for outer, part in above if part in members(model.get_submodule(outer)))
+    return list(found)

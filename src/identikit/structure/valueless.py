@@ -18,8 +18,14 @@ def home_of(model: nn.Module) -> torch.device | None:
     """
     devices = [parameter.device for parameter in model.parameters()]
     real = next((device for device in devices if device.type != "meta"), None)
-    fetched = any("forward" in vars(module) for module in model.modules())
+    fetched = any(_around(module) for module in model.modules())
     return real or (devices[0] if devices and not fetched else None)
+
+
+def _around(module: nn.Module) -> bool:
+    """Whether somebody has put a forward around the module's own; one that picks among its methods has not."""
+    forward = vars(module).get("forward")
+    return forward is not None and getattr(forward, "__self__", None) is not module
 
 
 @contextmanager

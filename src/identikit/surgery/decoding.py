@@ -1,47 +1,129 @@
-"""Does a grown model still decode with its cache? Its layers have new numbers, and the cache is indexed by them."""
+"""Does an edited model still decode with its cache? It is made by the library and indexed by the layers' numbers.
+
+Nothing is asked of a model that does not decode, or whose cached logits were not the uncached ones before the edit.
+"""
 
 from __future__ import annotations
 
-import torch
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
 
+import torch
+from torch import nn
+
+from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
+from identikit.families.plain import Family
 from identikit.structure.compare import equal
+from identikit.structure.stacks import stacks_around
+
+CLOSE = 1e-3  # of the largest logit
+_NOISE = 30  # times as far as before the edit: rounding in few bits
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How far the logits with a cache are from those without, as a share of the largest; infinite where it fails."""
+
+    size: float = 0.0
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The gap of each way to decode: as the library's `generate` does it, and step by step."""
+
+    gaps: tuple[Gap, ...] = ()
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether any differs by more than rounding in float32."""
+        return any(gap.size > CLOSE for gap in self.gaps)
+
+    def worse_than(self, before: Decoded) -> Gap | None:
+        """A way that the edit broke, if any: one that worked `before`."""
+        pairs = zip(self.gaps, before.gaps, strict=False)
+        broken = (now for now, old in pairs if old.size < math.inf and now.size > max(CLOSE, _NOISE * old.size))
+        return next(broken, None)
+
+
+def decodes(family: Family, model: nn.Module, places: Iterable[str]) -> bool:
+    """Whether an edit at `places` can be told by how the model decodes: it does, and they are in a stack for that."""
+    return any(family.decodes(model, path) for path in stacks_around(model, places))
+
+
+def decoded(anatomy: Anatomy) -> Decoded:
+    """How the model decodes as it is now; no gaps where there is no decoding to speak of."""
+    decoder = anatomy.family.decoder(anatomy.model, anatomy.batch)
+    if decoder is None:
+        return Decoded()
+    generated, why = _tried(decoder.generated)
+    if generated is None:
+        return Decoded((Gap(math.inf, why),) * 2)
+    tokens, logits = generated
+    plain, why = _tried(lambda: decoder.plain(tokens))
+    if plain is None:
+        return Decoded((Gap(math.inf, why),) * 2)
+    stepped, why = _tried(lambda: decoder.stepped(tokens))
+    return Decoded((_gap(logits, plain), _gap(stepped, plain, why)))
+
+
+def require_as_before(after: Decoded, before: Decoded, edited: str, fix: str) -> None:
+    """Raise RoleError where the model, `edited`, does not decode as it did before."""
+    broken = after.worse_than(before)
+    if broken is not None:
+        raise RoleError(
+            f"{edited}, {_said(broken)}; it was left as it was. {fix} (It is not asked of a model that decodes without "
+            "one: generation_config.use_cache = False.)"
+        )
 
 
 class Decoding:
-    """How a model decodes before it grows; nothing is asked of one that does not decode, or not as it should."""
+    """How a model decodes before it grows."""
 
     def __init__(self, anatomy: Anatomy) -> None:
         self._anatomy = anatomy
-        self._before = _tried(anatomy, cached=True)[0]
-        self._consistent = self._before is not None and self._as_without(self._before)
+        self._logits = self._generated()[0]
+        self._before = decoded(anatomy) if self._logits is not None else Decoded()
 
     def broken(self, *, unchanged: bool) -> str | None:
         """What is wrong with the decoding of the grown model, if anything.
 
         `unchanged`: it must find what it found before; else, with a cache, what it finds without one.
         """
-        if self._before is None or not (unchanged or self._consistent):
+        if self._logits is None:
             return None
-        now, why = _tried(self._anatomy, cached=True)
-        if now is None:
-            return f"it no longer decodes with a cache ({why})"
-        if not (equal(now, self._before) if unchanged else self._as_without(now)):
-            return "with a cache it decodes something else"
-        return None
+        now = decoded(self._anatomy)
+        broken = now.worse_than(self._before)
+        if broken is None and unchanged:
+            logits, why = self._generated()
+            broken = None if logits is not None and equal(logits, self._logits) else Gap(math.inf, why)
+        return _said(broken) if broken is not None else None
 
-    def _as_without(self, logits: torch.Tensor) -> bool:
-        plain = _tried(self._anatomy, cached=False)[0]
-        if plain is None or plain.shape != logits.shape:
-            return False
-        gap = (plain.double() - logits.double()).abs().nan_to_num(0, 0, 0).max()
-        return bool(gap <= 1e-3 * plain.double().nan_to_num(0, 0, 0).abs().max())
+    def _generated(self) -> tuple[torch.Tensor | None, str]:
+        decoder = self._anatomy.family.decoder(self._anatomy.model, self._anatomy.batch)
+        return _tried(lambda: decoder.generated()[1]) if decoder is not None else (None, "")
 
 
-def _tried(anatomy: Anatomy, *, cached: bool) -> tuple[torch.Tensor | None, str]:
-    """The logits of a few steps, or None and why there are none."""
+def _said(gap: Gap) -> str:
+    return f"it no longer decodes with a cache ({gap.why})" if gap.why else "with a cache it decodes something else"
+
+
+def _gap(cached: torch.Tensor | None, plain: torch.Tensor, why: str = "") -> Gap:
+    """How far the logits [steps, rows, vocabulary] are apart; a token that may not be chosen has none."""
+    if cached is None or cached.shape != plain.shape:
+        return Gap(math.inf, why)
+    apart = (cached.double() - plain.double()).abs().nan_to_num(0, 0, 0).max()
+    return Gap(float(apart / plain.double().nan_to_num(0, 0, 0).abs().max().clamp_min(1e-30)))
+
+
+def _tried(find: Callable[[], T]) -> tuple[T | None, str]:
+    """What `find` finds; or None, and why it fails."""
     try:
-        return anatomy.family.decoded(anatomy.model, anatomy.batch, cached=cached), "it makes no logits"
+        return find(), ""
     except Exception as cause:  # whatever generate raises for a model, a cache or these inputs, it does not decode
         lines = str(cause).strip().splitlines() or [""]
         return None, f"{type(cause).__name__}: {lines[0]}".rstrip(". ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -21,7 +21,7 @@ from identikit.structure.wrappers import prefix_of, unwrapped
 from identikit.surgery.around import is_edited, refuse_shared
 from identikit.surgery.carried import carried, live_plans
 from identikit.surgery.decoding import Decoding
-from identikit.surgery.renumber import Numbered, layer_numbers
+from identikit.surgery.numbers import Numbered, layer_numbers
 
 Behind = Mapping[int, Sequence[tuple[int, nn.Module]]]
 """By the number of a layer, what is put in behind it: the number of the layer it is a copy of, and the copy."""
@@ -123,23 +123,20 @@ def count_in_step(model: nn.Module, stack: str, depth: int, undo: ExitStack) -> 
 
 def _number(container: nn.Module, found: list[Numbered], order: list[int], undo: ExitStack) -> None:
     """Number the layers, copies too. Layers that had exchanged their numbers stay in that order."""
-    values: dict[str, dict[int, int]] = defaultdict(dict)
-    inner: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     first = {old: container.get_submodule(str(order.index(old))) for old in set(order)}
-    for module, attribute, layer in found:
-        values[attribute][layer] = vars(module)[attribute]
-        names = (name for name, each in first[layer].named_modules() if each is module)
-        inner[attribute][layer].update(names)
-    for attribute, of_layer in values.items():
+    inside = {id(each): name for layer in first.values() for name, each in layer.named_modules()}
+    of_kind: dict[tuple[str, int, int], dict[int, list[Numbered]]] = defaultdict(lambda: defaultdict(list))
+    for one in found:
+        of_kind[one.attribute, one.stride, one.start][one.layer].append(one)
+    for of_layer in of_kind.values():
+        held = {layer: each[0].number for layer, each in of_layer.items()}
         places = [new for new, old in enumerate(order) if old in of_layer]
-        start = min(of_layer.values()) - min(of_layer)
-        exchanged = any(value != layer + start for layer, value in of_layer.items())
-        ranked = sorted(places, key=lambda new, held=of_layer: (held[order[new]], new)) if exchanged else places  # type: ignore[misc]
+        exchanged = any(number != layer for layer, number in held.items())
+        ranked = sorted(places, key=lambda new, held=held: (held[order[new]], new)) if exchanged else places  # type: ignore[misc]
         for new, number in zip(ranked, places, strict=True):
-            for name in inner[attribute][order[new]]:
-                held = vars(container.get_submodule(str(new)).get_submodule(name))
-                undo.callback(held.__setitem__, attribute, held[attribute])
-                held[attribute] = number + start
+            for one in of_layer[order[new]]:
+                module = container.get_submodule(str(new)).get_submodule(inside[id(one.module)])
+                undo.callback(replace(one, module=module).give(number))
 
 
 def _refuse_a_lonely_decoder(model: nn.Module, family: Family, stack: str, depth: int) -> None:

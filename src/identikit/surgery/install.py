@@ -10,25 +10,38 @@ import torch
 from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Edit, Plan
-from identikit.structure.compare import equal
 from identikit.structure.override import Override
 from identikit.surgery.check import checked
 from identikit.surgery.choose import check_plan
+from identikit.surgery.decoding import decoded, decodes, require_as_before
 from identikit.surgery.forwards import EditedForward, RunAndFill, Told, forward_for
 from identikit.surgery.handle import Handle
 from identikit.surgery.options import ON_REQUEST
 from identikit.surgery.reach import unreached_expert
-from identikit.surgery.renumber import renumbered_for
+from identikit.surgery.renumber import renumbered_for, warn_of_numbers_left
 from identikit.surgery.replaced import replaced_forward
+from identikit.surgery.shorten import same_output
 
 
 def install(anatomy: Anatomy, plan: Plan, *, check: bool = True, decoding: bool = True) -> Handle:
     """Apply `plan` to a model whose anatomy is known.
 
     `check=False` leaves the checked pass to the caller (a scan's first batch); `decoding=False` leaves out the
-    renumbering that decoding with a cache needs, for callers that never use one.
+    renumbering that decoding with a cache needs and its proof, for callers that never use one.
     """
     edits = check_plan(anatomy, plan)
+    handle = _put_on(anatomy, plan, edits, check=check, decoding=decoding)
+    if check and decoding and decodes(anatomy.family, anatomy.model, plan.places):
+        after = decoded(anatomy)
+        if after.in_doubt:
+            handle.undo()
+            edited = f"with {', '.join(plan.places)} bypassed"
+            require_as_before(after, decoded(anatomy), edited, "Keep a layer that feeds the cache, or use ik.remove.")
+            handle = _put_on(anatomy, plan, edits, check=check, decoding=decoding)
+    return handle
+
+
+def _put_on(anatomy: Anatomy, plan: Plan, edits: list[Edit], *, check: bool, decoding: bool) -> Handle:
     with ExitStack() as undo:
         overrides: dict[str, Override[EditedForward]] = {}
         for edit in edits:
@@ -40,27 +53,17 @@ def install(anatomy: Anatomy, plan: Plan, *, check: bool = True, decoding: bool 
     try:
         if check:
             handle.output, handle.calls = checked(anatomy, handle, edits, anatomy.run)
-        if decoding and renumbered_for(anatomy, edits, restore) and check:
-            _require_numbers_without_effect(anatomy, handle)
+        if decoding:
+            with ExitStack() as numbers:
+                changed = renumbered_for(anatomy, edits, numbers)
+                if check and changed and not same_output(anatomy, handle.output)[0]:
+                    warn_of_numbers_left(anatomy, plan.places)
+                else:
+                    restore.push(numbers.pop_all())
     except BaseException:
         handle.undo()
         raise
     return handle
-
-
-def _require_numbers_without_effect(anatomy: Anatomy, handle: Handle) -> None:
-    """Raise RoleError where a layer's number is more than its place in the cache."""
-    try:
-        same = equal(anatomy.run(), handle.output)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as cause:
-        same, why = False, f" ({cause})"
-    else:
-        why = ""
-    if not same:
-        raise RoleError(
-            f"with {', '.join(handle.plan.places)} bypassed the other layers must be renumbered for the cache, but "
-            f"their numbers mean more than a place in it{why}. Use ik.remove, which leaves them where that is so."
-        )
 
 
 def _forward(anatomy: Anatomy, edit: Edit, tensors: Mapping[str, torch.Tensor]) -> EditedForward:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -69,13 +70,14 @@ def features_axis(watched: Watched, call: Call, output: torch.Tensor) -> int | N
         made = next((value for _, value in leaves(result) if _among(value, wanted)), None)
         if made is None or any(_among(value, wanted) for value in inputs):  # or a view, or written in place
             continue
-        weight = next((value for value in inputs if _mixes(value, made)), None)
+        weight = next((value for value in inputs if _mixes(value, made, inputs)), None)
         if weight is None:
             wanted |= {memory(value) for value in inputs if _alike(value, made)}
             continue
         kernel = weight.ndim > 2 and made.ndim == weight.ndim
         features = made.shape[1] if kernel else made.shape[-1]
-        return _where(features, shape, FIRST if kernel and shape == made.shape else LAST)
+        turned = shape == made.shape and output.stride() != made.stride()  # as many features as positions, transposed
+        return _where(features, shape, FIRST if (kernel and shape == made.shape) != turned else LAST)
     return None
 
 
@@ -100,11 +102,16 @@ def _alike(value: torch.Tensor, made: torch.Tensor) -> bool:
     return value.is_floating_point() and value.numel() == made.numel()
 
 
-def _mixes(value: torch.Tensor, made: torch.Tensor) -> bool:
-    """Whether it is a weight (or a view of one: a linear layer transposes its own) that does more than scale or add."""
+def _mixes(value: torch.Tensor, made: torch.Tensor, inputs: Sequence[torch.Tensor]) -> bool:
+    """Whether it is a weight (or a view of one: a linear layer transposes its own) that does more than scale or add.
+
+    What scales or adds leaves the other operand its shape; a matrix may fit the result too, by chance.
+    """
     base = value._base if value._is_view() else None
     weight = any(isinstance(each, nn.Parameter) and each.ndim > 1 for each in (value, base))
-    return weight and not _broadcasts(value.shape, made.shape)
+    transposed = base is not None and value.stride() != base.stride()
+    alone = all(each is value or each.shape != made.shape for each in inputs)
+    return weight and (transposed or alone or not _broadcasts(value.shape, made.shape))
 
 
 def _broadcasts(small: torch.Size, large: torch.Size) -> bool:

@@ -13,13 +13,16 @@ from identikit.errors import PlanError, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.families.plain import Family
 from identikit.plan import Edit, Option, Plan
+from identikit.structure.stacks import stacks_around
 from identikit.surgery.around import Inside, is_edited, refuse_shared
 from identikit.surgery.carried import Carried, carried, carry, first_paths, live_plans, shortened_by
 from identikit.surgery.choose import check_plan, first_fingerprint, plan_for
+from identikit.surgery.decoding import Decoded, decoded, decodes, require_as_before
 from identikit.surgery.fitted import watched_on
 from identikit.surgery.forwards import EditedForward, RunAndFill
 from identikit.surgery.install import install
-from identikit.surgery.renumber import layer_numbers, require_a_user, stacks_around
+from identikit.surgery.numbers import layer_numbers
+from identikit.surgery.renumber import require_a_user
 from identikit.surgery.shorten import in_stack, renumber_what_stays, shortened_or_stand_in, stand_in
 
 
@@ -72,12 +75,29 @@ def remove_known(anatomy: Anatomy, plan: Plan) -> nn.Module:
     slots = [(edit, kept[anatomy.slots[edit.at]]) for edit in _at_every_slot(model, edits)]
     _refuse_weights_that_stay(slots)
     inside = Inside(model)
-    with ExitStack() as undo:
-        history, shortened = _taken_out(anatomy, plan, slots, expected, undo)
-        undo.pop_all()
+    history, shortened = _proved(anatomy, plan, slots, expected)
     inside.tell([edit for edit, _ in slots], shortened, plan.tensors)
     carry(model, history)
     return model
+
+
+def _proved(
+    anatomy: Anatomy, plan: Plan, slots: list[tuple[Edit, EditedForward]], expected: Any
+) -> tuple[Carried, list[Edit]]:
+    """`_taken_out`, where the model then decodes with a cache as it did. Raises RoleError, the model as it was."""
+    asked = decodes(anatomy.family, anatomy.model, [edit.at for edit, _ in slots])
+    with ExitStack() as undo:
+        done = _taken_out(anatomy, plan, slots, expected, undo)
+        after = decoded(anatomy) if asked else Decoded()
+        if not after.in_doubt:
+            undo.pop_all()
+            return done
+    edited = f"{type(anatomy.model).__name__} without {', '.join(plan.places)}"
+    require_as_before(after, decoded(anatomy), edited, "Keep a layer that feeds the cache.")
+    with ExitStack() as undo:  # it did not decode before either
+        done = _taken_out(anatomy, plan, slots, expected, undo)
+        undo.pop_all()
+    return done
 
 
 def _taken_out(

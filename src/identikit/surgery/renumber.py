@@ -1,66 +1,24 @@
-"""Layer numbers: the cache of earlier tokens is indexed by them, so the layers that stay must count from zero.
+"""The cache of earlier tokens is indexed by the layers' numbers, and its first place must belong to a live layer.
 
-The numbers are found, not named: an integer attribute of the layers of a stack, or of modules inside them, that counts
-up by one from layer to layer. Bypass and removal share this file.
+Bypass and removal share this file.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from torch import nn
 
-from identikit.errors import RoleError
+from identikit.errors import IdentikitWarning, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Edit
-from identikit.structure.stacks import members
+from identikit.structure.stacks import members, stacks_around
+from identikit.surgery.numbers import layer_numbers, renumber, whole_numbers
 from identikit.surgery.replacements import Absent
-
-Undo = Callable[[], None]
-Numbered = tuple[nn.Module, str, int]  # a module, the attribute, the number of the layer that it lies in
-
-
-def layer_numbers(stack: nn.Module) -> list[Numbered]:
-    """Every attribute in `stack` that numbers its layers, counted from 0, from 1 or from any other number.
-
-    The numbers need not be in order: a layer that no longer feeds the cache has changed places with one that does.
-    """
-    values: dict[str, list[tuple[nn.Module, int, int]]] = defaultdict(list)
-    for layer, name in enumerate(members(stack)):
-        for module in stack.get_submodule(name).modules():
-            for attribute, value in _whole_numbers(module).items():
-                values[attribute].append((module, value, layer))
-    found: list[Numbered] = []
-    for attribute, held in values.items():
-        of_layer = {layer: value for _, value, layer in held}
-        agree = len(of_layer) > 1 and all(value == of_layer[layer] for _, value, layer in held)
-        start = min(of_layer.values()) - min(of_layer)
-        if agree and sorted(of_layer.values()) == [layer + start for layer in sorted(of_layer)]:
-            found += [(module, attribute, layer) for module, _, layer in held]
-    return found
-
-
-def renumber(stack: nn.Module, numbers: dict[int, int]) -> Undo:
-    """Give every layer the number that `numbers` says (its place to the number); returns the undo."""
-    found = layer_numbers(stack)
-    start = {
-        attribute: min(vars(module)[attribute] for module, name, _ in found if name == attribute)
-        - min(layer for _, name, layer in found if name == attribute)
-        for attribute in {attribute for _, attribute, _ in found}
-    }
-    changed: list[tuple[nn.Module, str, int]] = []
-    for module, attribute, layer in found:
-        changed.append((module, attribute, vars(module)[attribute]))
-        vars(module)[attribute] = numbers[layer] + start[attribute]
-
-    def undo() -> None:
-        for module, attribute, value in changed:
-            vars(module)[attribute] = value
-
-    return undo
 
 
 def renumbered_for(anatomy: Anatomy, edits: list[Edit], undo: ExitStack) -> bool:
@@ -74,21 +32,13 @@ def renumbered_for(anatomy: Anatomy, edits: list[Edit], undo: ExitStack) -> bool
     edited = {id(module) for edit in edits for module in model.get_submodule(edit.at).modules()}
     places, changed = {edit.at for edit in edits}, False
     for path in stacks_around(model, [edit.at for edit in edits]):
+        if anatomy.family.decodes(model, path) is False:
+            continue  # no cache; and what looks like a layer's number may be a stage's, which says where pooling is
         stack = model.get_submodule(path)
         idle = idle_layers(stack, lambda module: id(module) in edited)
         whole = {layer for layer, name in enumerate(members(stack)) if f"{path}.{name}".lstrip(".") in places}
         changed = number_live_layers(anatomy, path, idle, undo, whole=idle.keys() <= whole) or changed
     return changed
-
-
-def stacks_around(model: nn.Module, paths: list[str]) -> list[str]:
-    """Every container that lines up layers, and in which one of `paths` lies."""
-    found: dict[str, None] = {}
-    for path in paths:
-        parts = path.split(".")
-        above = [(".".join(parts[:depth]), part) for depth, part in enumerate(parts)]
-        found |= dict.fromkeys(outer for outer, part in above if part in members(model.get_submodule(outer)))
-    return list(found)
 
 
 def require_a_user(anatomy: Anatomy, edits: list[Edit]) -> None:
@@ -102,16 +52,20 @@ def require_a_user(anatomy: Anatomy, edits: list[Edit]) -> None:
         names = members(model.get_submodule(path))
         if len(names) == 1 and anatomy.family.decodes(model, path):
             layer = model.get_submodule(path).get_submodule(names[0])
-            users = [module for module in layer.modules() if 0 in _whole_numbers(module).values()]
+            users = [module for module in layer.modules() if 0 in whole_numbers(module).values()]
             inner = [one for one in users if not any(other is not one and other in users for other in one.modules())]
             if inner and all(id(module) in edited for module in inner):
                 raise RoleError(_no_first('"' + f"{path}.{names[0]}".lstrip(".") + '"', None, whole=False))
 
 
-def _whole_numbers(module: nn.Module) -> dict[str, int]:
-    """The whole numbers among a module's attributes, less what torch's own modules call their sizes."""
-    sizes = getattr(module, "__constants__", ())
-    return {name: value for name, value in vars(module).items() if type(value) is int and name not in sizes}
+def warn_of_numbers_left(anatomy: Anatomy, places: Iterable[str]) -> None:
+    """Warn that the numbers were left because they mean more than a place; not where decoding is proved anyway."""
+    if any(anatomy.family.decodes(anatomy.model, path) is None for path in stacks_around(anatomy.model, places)):
+        message = (
+            "the numbers of the layers that stay mean more than a place in the cache, so they were left: where the "
+            "model reads its positions from the first place, decoding with a cache is wrong now."
+        )
+        warnings.warn(message, IdentikitWarning, stacklevel=6)
 
 
 def idle_layers(stack: nn.Module, out: Callable[[nn.Module], bool]) -> dict[int, bool]:
@@ -120,7 +74,7 @@ def idle_layers(stack: nn.Module, out: Callable[[nn.Module], bool]) -> dict[int,
     True where all of it is: no cache there. Where only some of it is, what is left may use the cache or not; such
     layers come first. A module that only hands its number down to one inside it does not count.
     """
-    carriers = {id(module): (module, layer) for module, _, layer in layer_numbers(stack)}
+    carriers = {id(one.module): (one.module, one.layer) for one in layer_numbers(stack)}
     users: dict[int, list[bool]] = defaultdict(list)
     for module, layer in carriers.values():
         if not any(id(inner) in carriers for inner in module.modules() if inner is not module):
@@ -147,7 +101,7 @@ def number_live_layers(anatomy: Anatomy, path: str, idle: dict[int, bool], undo:
         if family.decodes(model, path) is not False:
             dead = sorted(layer for layer, gone in idle.items() if gone)
             alike = [layer for layer in dead if facts[layer] == facts[first]]
-            none_left = set(dead) >= {layer for _, _, layer in layer_numbers(stack)}
+            none_left = set(dead) >= {one.layer for one in layer_numbers(stack)}
             named = " and ".join(f'"{path}.{names[layer]}"' if path else f'"{names[layer]}"' for layer in alike)
             raise RoleError(_no_first(named, None if none_left else facts[first], whole))
         return False
@@ -167,12 +121,6 @@ def _no_first(named: str, kind: Any, whole: bool) -> str:
         if whole
         else "with what feeds it gone, decoding with a cache would break. Keep one of them, or remove the whole layers."
     )
-
-
-def closed_up(depth: int, gone: Sequence[int]) -> dict[int, int]:
-    """The numbers after a removal: the layers that stay count from zero."""
-    keep = [layer for layer in range(depth) if layer not in gone]
-    return {layer: number for number, layer in enumerate(keep)}
 
 
 def live_first(facts: Sequence[Any], gone: Sequence[int]) -> dict[int, int]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from torch import nn
 
-from identikit.errors import IdentikitWarning, RoleError
+from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Edit
 from identikit.structure.compare import difference
 from identikit.structure.per_layer import Cut, without_entries
 from identikit.structure.stacks import numbered_children, stack_of
 from identikit.surgery.likeness import likeness_of, remember
-from identikit.surgery.renumber import closed_up, idle_layers, number_live_layers, renumber
+from identikit.surgery.numbers import closed_up, renumber
+from identikit.surgery.renumber import idle_layers, number_live_layers, warn_of_numbers_left
 from identikit.surgery.replacements import Absent
 
 Forwards = Mapping[str, Callable[..., Any]]
@@ -168,8 +168,4 @@ def renumber_what_stays(anatomy: Anatomy, numbered: set[int], undo: ExitStack) -
         if changed and same_output(anatomy, expected)[0]:
             undo.push(mine.pop_all())
         elif changed:
-            message = (
-                "the numbers of the layers that stay mean more than a place in the cache, so they were left: where "
-            )
-            message += "the model reads its positions from the first place, decoding with a cache is wrong now."
-            warnings.warn(message, IdentikitWarning, stacklevel=5)
+            warn_of_numbers_left(anatomy, [f"{path}.0" for path, _ in stacks])
