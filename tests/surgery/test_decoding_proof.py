@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 import identikit as ik
-from identikit.errors import IdentikitWarning, RoleError
+from identikit.errors import IdentikitWarning, RoleError, SaveError
 from laws.snapshot import Snapshot
 from wide import build
 from wide.decoding import off
@@ -98,3 +99,16 @@ def test_numbers_with_a_meaning_are_left_with_a_warning_where_decoding_cannot_be
     with handle, torch.no_grad():
         assert torch.equal(model(inputs), model[2](model[1](inputs)))
         assert [layer.layer_idx for layer in model] == [0, 1, 2]
+
+
+def test_a_folder_whose_model_would_decode_something_else_is_not_written(tmp_path: Path) -> None:
+    """MiniMax: bypassed, its first layer keeps its number; gone, the library's cache is another one."""
+    model, batch = build("causal-lm", "minimax")
+    with pytest.raises(RoleError, match="with a cache it decodes something else"):
+        ik.remove(model, "model.layers.0", inputs=batch)
+    with (
+        ik.bypass(model, "model.layers.0", inputs=batch),
+        pytest.raises(SaveError, match=r"is not the same \(with a cache it decodes something else\)\. Nothing was"),
+    ):
+        ik.save(model, tmp_path / "saved", "plan", inputs=batch)
+    assert list(tmp_path.iterdir()) == []

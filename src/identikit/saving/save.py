@@ -8,27 +8,22 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import nn
 
-from identikit.batches import Batch, as_inputs, tensors_of
+from identikit.batches import Batch, as_inputs
 from identikit.errors import IdentikitWarning, InputsError, PlanError, RoleError, SaveError
 from identikit.families import Family, family_of
 from identikit.families.plain import WEIGHTS
 from identikit.files import write_text
 from identikit.plan import GROWING, Plan
-from identikit.saving.buffers import in_dtypes_of
 from identikit.saving.card import write_plan_card, write_zeroed_card
 from identikit.saving.folder import proved_folder
 from identikit.saving.layout import CONFIGURATION, PLAN, PLAN_WEIGHTS
-from identikit.saving.load import first_configuration
-from identikit.saving.replay import constructed, replayed
-from identikit.saving.weights import fill, first_name, note_example, read_weights, write_weights
+from identikit.saving.proof import output_of, prove_checkpoint, prove_plan
+from identikit.saving.weights import first_name, note_example, write_weights
 from identikit.saving.zeroed import told, zeroed_places, zeros_in_place
-from identikit.structure.compare import difference
 from identikit.structure.fingerprints import structure_of
 from identikit.structure.stacks import stack_of
-from identikit.structure.traceless import traceless
 from identikit.structure.wrappers import unwrapped
 from identikit.surgery.around import refuse_sharded
 from identikit.surgery.carried import Carried, carried, live_plans
@@ -119,19 +114,11 @@ def _example(model: nn.Module, family: Family, inputs: Any) -> Batch:
 def _write_checkpoint(
     model: nn.Module, family: Family, partial: Path, like: Path | None, batch: Batch, target: Path
 ) -> None:
-    expected = _output(model, family, batch)
+    expected = output_of(model, family, batch)
     zeroed = zeroed_places(model) if family.self_contained else ()
     with zeros_in_place(model) if zeroed else nullcontext():
         family.save(model, partial, like)
-    again = family.rebuild(partial, model)
-    distance = difference(_output(in_dtypes_of(again, model), family, batch), expected)
-    if distance > 1:
-        zeros = f" with zeros in the place of {', '.join(zeroed)}" if zeroed else ""
-        raise SaveError(
-            f"{target}: loaded again, this {type(model).__name__} computes something else{zeros}: its configuration "
-            f"cannot express what was {'put in' if _grown(model) else 'removed'}. Nothing was written. Save the plan "
-            'instead: format="plan" (--format plan).'
-        )
+    prove_checkpoint(model, family.rebuild(partial, model), family, batch, expected, target, zeroed)
     history = carried(model)
     if history is None and family.self_contained:
         return
@@ -145,7 +132,7 @@ def _write_checkpoint(
 
 def _write_plan(model: nn.Module, family: Family, partial: Path, like: Path | None, batch: Batch, target: Path) -> None:
     """The library's own files without its weights, the remaining weights, the first configuration and the plan."""
-    expected = _output(model, family, batch)
+    expected = output_of(model, family, batch)
     family.accompany(model, partial, like)
     history = carried(model)
     _write_configuration(history.configuration if history else family.configuration(model), partial)
@@ -153,36 +140,12 @@ def _write_plan(model: nn.Module, family: Family, partial: Path, like: Path | No
     plan.write(partial / PLAN)
     write_plan_card(partial, target, plan, needs_model=not (partial / CONFIGURATION).is_file())
     write_weights(model, partial / PLAN_WEIGHTS, gone=_bypassed(model), needs_example=_needs_example(model, history))
-    _prove_plan(model, family, partial, batch, expected, target)
-
-
-def _prove_plan(model: nn.Module, family: Family, partial: Path, batch: Batch, expected: Any, target: Path) -> None:
-    """Load the plan folder again and compare outputs; weights alone where only the user's code makes the full model."""
-    stored, plan = read_weights(partial / PLAN_WEIGHTS), Plan.read(partial / PLAN)
-    again = constructed(partial, plan, first_configuration(partial), family)
-    if again is None:
-        own = {first_name(model, name): value for name, value in model.state_dict().items()}
-        wrong = [name for name, value in stored.tensors.items() if not torch.equal(value, own[name].cpu())]
-    else:
-        device = next((value.device for value in tensors_of((batch.args, batch.kwargs))), torch.device("cpu"))
-        again = replayed(again.to(device), plan, batch, family)
-        fill(again, stored, by_first_name=True)
-        found = _output(in_dtypes_of(again.eval(), model), family, batch)
-        wrong = [] if difference(found, expected) <= 1 else ["its output"]
-    if wrong:
-        raise SaveError(
-            f"{target}: loaded again, this {type(model).__name__} is not the same ({wrong[0]} differs). "
-            "Nothing was written."
-        )
+    prove_plan(model, family, partial, batch, expected, target)
 
 
 def _write_configuration(configuration: dict[str, Any] | None, partial: Path) -> None:
     if configuration is not None:
         write_text(partial / CONFIGURATION, json.dumps(configuration, indent=2, default=str) + "\n")
-
-
-def _grown(model: nn.Module) -> bool:
-    return any(edit.op in GROWING for edit in plan_of(model))
 
 
 def _needs_example(model: nn.Module, history: Carried | None) -> bool:
@@ -213,10 +176,3 @@ def _needs_its_weights(module: nn.Module) -> bool:
     while isinstance(forward, Told):
         forward = forward.forward
     return isinstance(forward, RunAndFill)
-
-
-def _output(model: nn.Module, family: Family, batch: Batch) -> Any:
-    """One pass; a model that draws random numbers draws the same ones in both."""
-    with family.quiet(model), traceless(model):
-        torch.manual_seed(0)
-        return batch.copied().call(model)

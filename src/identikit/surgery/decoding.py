@@ -13,6 +13,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from identikit.batches import Batch
 from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.families.plain import Family
@@ -56,8 +57,13 @@ def decodes(family: Family, model: nn.Module, places: Iterable[str]) -> bool:
 
 
 def decoded(anatomy: Anatomy) -> Decoded:
-    """How the model decodes as it is now; no gaps where there is no decoding to speak of."""
-    decoder = anatomy.family.decoder(anatomy.model, anatomy.batch)
+    """How the watched model decodes as it is now."""
+    return decoded_from(anatomy.family, anatomy.model, anatomy.batch)
+
+
+def decoded_from(family: Family, model: nn.Module, batch: Batch) -> Decoded:
+    """How a model decodes; no gaps where there is no decoding to speak of."""
+    decoder = family.decoder(model, batch)
     if decoder is None:
         return Decoded()
     generated, why = _tried(decoder.generated)
@@ -79,6 +85,13 @@ def require_as_before(after: Decoded, before: Decoded, edited: str, fix: str) ->
             f"{edited}, {_said(broken)}; it was left as it was. {fix} (It is not asked of a model that decodes without "
             "one: generation_config.use_cache = False.)"
         )
+
+
+def lost_by_loading(again: nn.Module, saved: nn.Module, family: Family, batch: Batch) -> str:
+    """What is wrong with the decoding of the model that was loaded `again`, and was not with the `saved` one; or ""."""
+    found = decoded_from(family, again, batch)
+    broken = found.worse_than(decoded_from(family, saved, batch)) if found.in_doubt else None
+    return _said(broken) if broken is not None else ""
 
 
 class Decoding:
