@@ -21,6 +21,7 @@ MENDS: dict[str, dict[str, Any]] = {
     "albert": {"num_hidden_groups": 4},
     "bit": {"hidden_sizes": [32, 64, 96, 128], "embedding_size": 16, "num_groups": 4},
     "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}}},
+    "cvt": {"depth": [3, 4, 5]},  # the constructor takes no stage of fewer layers than its number
     "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_v2": {"num_experts_per_tok": 2, "head_dim": ..., "qk_head_dim": ...},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "layer_types": ...},

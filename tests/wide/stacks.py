@@ -31,6 +31,7 @@ class Stack:
     depth: int
     blocks: list[str] = field(default_factory=list)
     streams: dict[Path, Path] = field(default_factory=dict)
+    staged: bool = False  # not one to count: see `stacks_of`
     makes: dict[str, bool] = field(default_factory=dict)
     """Of each block, whether later blocks take a tensor from it that is no stream and that it did not take itself."""
 
@@ -47,22 +48,40 @@ class Stack:
 
 
 def stacks_of(model: nn.Module, run: Any) -> list[Stack]:
-    """The outermost stacks of `model`, in its order; `run()` is one pass."""
+    """The stacks of `model`'s blocks, in its order; `run()` is one pass.
+
+    Of a stack in a member of a stack, one counts: the inner one where not all of the members keep the shape and what
+    goes through the member goes through it (the members are stages), else the outer one (it is part of a block).
+    """
     calls = _recorded(model, run)
-    found: list[Stack] = []
+    found: dict[str, Stack] = {}
     for path, module in model.named_modules():
-        if not isinstance(module, (nn.ModuleList, nn.Sequential)) or len(module) < 2:
-            continue
-        if any(path.startswith(f"{block}.") for stack in found for block in stack.blocks):
-            continue
-        own = [call for call in calls if call.path.rpartition(".")[0] == path]
-        stack = _stack(path, module, own)
-        if stack is not None:
-            found.append(stack)
-    return found
+        if isinstance(module, (nn.ModuleList, nn.Sequential)) and len(module) > 1:
+            own = [call for call in calls if call.path.rpartition(".")[0] == path]
+            stack = _stack(path, module, own)
+            if stack is not None:
+                found[path] = stack
+    for inner in list(found):
+        outer = next((path for path in reversed(found) if inner.startswith(f"{path}.")), None)
+        if outer is not None:
+            member = f"{outer}.{inner.removeprefix(f'{outer}.').partition('.')[0]}"
+            stages = len(found[outer].blocks) < found[outer].depth and _runs_through(calls, member, inner)
+            found[outer if stages else inner].staged = True
+    return [stack for stack in found.values() if not stack.staged]
+
+
+def _runs_through(calls: list[Call], member: str, stack: str) -> bool:
+    """Whether what the last layer of `stack` gives is what `member` gives, or what another module in it takes."""
+    last = next(call for call in reversed(calls) if call.path.rpartition(".")[0] == stack)
+    behind = [call for call in calls if call.path.startswith(f"{member}.") and not call.path.startswith(stack)]
+    taken = [value for call in behind for value in call.taken.values()]
+    given = [value for call in calls if call.path == member for value in call.given.values()]
+    made = [value for value in last.given.values() if value.is_floating_point()]
+    return any(a.shape == b.shape and torch.equal(a, b) for a in made for b in [*taken, *given])
 
 
 def _stack(path: str, module: Any, calls: list[Call]) -> Stack | None:
+    calls = [call for call in calls if call.path.rpartition(".")[2].isdecimal()]
     links = [(a, b, _handed(a, b)) for a, b in itertools.pairwise(calls) if a.path != b.path]
     if not any(handed for _, _, handed in links):
         return None
@@ -115,11 +134,11 @@ def _handed(a: Call, b: Call) -> list[tuple[Path, Path]]:
 
 
 def _recorded(model: nn.Module, run: Any) -> list[Call]:
-    """Every call of a numbered child, in the order in which they began."""
+    """Every call, in the order in which they began."""
     calls: list[Call] = []
     undo = []
     for path, module in list(model.named_modules()):
-        if path.rpartition(".")[2].isdecimal() and not isinstance(module, nn.ModuleList):
+        if path and not isinstance(module, nn.ModuleList):
             undo.append(override(module, _recording(path, module.forward, calls)))
     try:
         run()

@@ -10,7 +10,7 @@ from typing import Any
 
 from identikit.families.transformers_config import config_tree, speaks_of_layers
 from identikit.families.transformers_rules import ruled
-from identikit.families.transformers_stages import OUT, renamed_stages
+from identikit.families.transformers_stages import OUT, facts_of_stage, renamed_stages
 
 Proposal = tuple["Change", ...]
 SPEC = "_heterogeneity_spec"  # transformers keeps what differs from layer to layer in an object of its own
@@ -53,6 +53,9 @@ def _proposals(config: Any, cut: Cut) -> Iterator[Proposal]:
     others = [change for change in facts if not _is_of_layers(change)]
     numbers = [change for part in parts for change in _numbers(part, cut)]
     yield ()
+    for part in parts:
+        for told in facts_of_stage(part, cut.keep, cut.depth):
+            yield tuple(Change(part, name, value) for name, value in told.items())
     for size in (1, 2):
         for chosen in combinations(counts, size):
             yield _merged(*chosen, *_beside(chosen, lists))

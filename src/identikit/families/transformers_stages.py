@@ -1,4 +1,4 @@
-"""The names that a backbone has for its layers, and which of them it hands out."""
+"""Facts of a configuration by stage: the layers of each, the names that a backbone has, which of them it hands out."""
 
 from __future__ import annotations
 
@@ -23,3 +23,31 @@ def renamed_stages(config: Any, keep: Sequence[int], depth: int) -> Iterator[tup
         yield "_out_indices", stages
         if vars(config).get("_out_features"):
             yield "_out_features", [names[stage] for stage in stages]
+
+
+def facts_of_stage(config: Any, keep: Sequence[int], depth: int) -> Iterator[dict[str, Any]]:
+    """New values for lists with one entry for each stage, which again has one for each of its `depth` layers.
+
+    (`conv_layer_strides=[[1, 2, 1], [2, 1, 1, 1]]`, and the counts that go with them: `depths=[3, 4]`.) Which stage it
+    is stays open where several are as deep; for each of them, all the facts at once.
+    """
+    lists = {name: value for name, value in vars(config).items() if isinstance(value, (list, tuple))}
+    nested = {name: value for name, value in lists.items() if all(isinstance(each, (list, tuple)) for each in value)}
+    for stage in range(max((len(value) for value in nested.values()), default=0)):
+        facts = {
+            name: _with(value, stage, type(value[stage])(value[stage][old] for old in keep))
+            for name, value in nested.items()
+            if stage < len(value) and len(value[stage]) == depth
+        }
+        alike = {len(value) for name, value in nested.items() if name in facts}
+        counts = {
+            name: _with(value, stage, len(keep))
+            for name, value in lists.items()
+            if len(value) in alike and type(value[stage]) is int and value[stage] == depth
+        }
+        if facts:
+            yield facts | counts
+
+
+def _with(values: Any, place: int, value: Any) -> Any:
+    return type(values)([*values[:place], value, *values[place + 1 :]])
