@@ -65,6 +65,7 @@ def summary(lines: list[Line]) -> dict[str, Any]:
             "no_stack": [line["type"] for line in models if line["builds"] and not line["stacks"]],
             "decodes": sum(bool(line.get("decodes")) for line in models),
             "removals": {which: _counted(line for line in blocks if line["which"] == which) for which in WHICH},
+            "by_type": {which: _by_type([line for line in blocks if line["which"] == which]) for which in WHICH},
             "branches": {op: _told(own, op) for op in ("zero", "mean")},
         }
     others = [_other(line) for line in lines if line["kind"] in ("block", "branch") and line["verdict"] not in _PLAIN]
@@ -85,6 +86,16 @@ def _counted(lines: Any) -> dict[str, int]:
     return {verdict: found[verdict] for verdict in VERDICTS}
 
 
+def _by_type(lines: list[Line]) -> dict[str, float]:
+    """The verdicts with each model type counting one, whatever the number of its stacks; less what is needed."""
+    own = [line for line in lines if line["verdict"] != "needed"]
+    stacks = Counter(line["type"] for line in own)
+    found: Counter[str] = Counter()
+    for line in own:
+        found[line["verdict"]] += 1 / stacks[line["type"]]  # type: ignore[assignment]
+    return {verdict: round(found[verdict], 3) for verdict in VERDICTS if verdict != "needed"}
+
+
 def _other(line: Line) -> dict[str, Any]:
     which = line.get("which") or f"branch to {line.get('op', 'zero')}"
     keys = {"auto": line["auto"], "type": line["type"], "which": which, "places": line["places"]}
@@ -102,7 +113,7 @@ def page(facts: dict[str, Any], rivals: dict[str, Any] | None) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     lacking = f" Not run yet: {', '.join(facts['not_run'])}." if facts["not_run"] else ""
     ran = f"Run with {versions}, on the CPU.{lacking}\n"
-    parts = [OPENING, ran, _totals(facts["classes"]), _classes(facts["classes"])]
+    parts = [OPENING, ran, _totals(facts["classes"]), _types(facts["classes"]), _classes(facts["classes"])]
     if rivals is not None:
         parts.append(_rivals(rivals))
     parts += [_others(facts["others"]), _not_built(facts["classes"])]
@@ -119,6 +130,22 @@ def _totals(classes: dict[str, Any]) -> str:
                 total.update(counts)
         types, builds = (sum(classes[auto][key] for auto in chosen) for key in ("types", "builds"))
         rows.append(f"| {name} | {types} | {builds} | {_removed(total)} | {_shares(total)} |")
+    return "\n".join([*rows, ""])
+
+
+def _types(classes: dict[str, Any]) -> str:
+    rows = ["Each model type counting once (a vision model of four stages has four stacks):\n"]
+    rows += ["| gone | of | types | plain checkpoint | with the plan | wrong or crash |", "|---|---|---|---|---|---|"]
+    for name, chosen in [("causal-lm", ["causal-lm"]), ("**all**", list(classes))]:
+        for which, words in WHICH.items() if set(chosen) <= set(classes) else ():
+            total: Counter[str] = Counter()
+            for auto in chosen:
+                total.update(classes[auto]["by_type"][which])
+            of = sum(total.values())
+            both = total["checkpoint"] + total["plan"]
+            shares = [f"{100 * number / max(of, 1):.1f} %" for number in (total["checkpoint"], both)]
+            bad = total["wrong"] + total["crash"]
+            rows.append(f"| {words} | {name} | {of:.0f} | {' | '.join(shares)} | {bad:.0f} |")
     return "\n".join([*rows, ""])
 
 

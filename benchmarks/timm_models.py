@@ -85,14 +85,14 @@ def built(name: str) -> nn.Module:
 
 @contextmanager
 def plainly_bypassed(model: nn.Module, path: str) -> Iterator[None]:
-    """The reference: the module returns copies of the first tensors that it is given, as many as it makes."""
+    """The reference: the module returns copies of the tensors that it is given, then what more it makes."""
     module = model.get_submodule(path)
     own = module.forward
 
     def plain(*args: Any, **kwargs: Any) -> Any:
         made = own(*[value.clone() if isinstance(value, torch.Tensor) else value for value in args], **kwargs)
         given = [value.clone() for _, value in leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
-        return given[0] if isinstance(made, torch.Tensor) else type(made)(given[: len(made)])
+        return given[0] if isinstance(made, torch.Tensor) else type(made)([*given, *made[len(given) :]][: len(made)])
 
     module.__dict__["forward"] = plain
     try:
