@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from identikit.errors import IdentikitError, IdentikitWarning
     from identikit.families import Family
     from identikit.families.sites import sites
+    from identikit.growing.duplicate import duplicate
+    from identikit.growing.insert import insert
+    from identikit.heads.features import features
     from identikit.metrics import Metric
     from identikit.plan import Edit, Plan
     from identikit.pruning.prune import Pruned, prune
@@ -26,10 +29,7 @@ if TYPE_CHECKING:
     from identikit.scanning.scan import scan
     from identikit.structure.site import Site
     from identikit.surgery.apply import apply, bypass, only
-    from identikit.surgery.duplicate import duplicate
-    from identikit.surgery.features import features
     from identikit.surgery.handle import Handle
-    from identikit.surgery.insert import insert
     from identikit.surgery.remove import remove
 
 __version__ = "0.1.0"
@@ -49,9 +49,9 @@ _HOME = {
     "apply": "surgery.apply",
     "audit": "auditing.audit",
     "bypass": "surgery.apply",
-    "duplicate": "surgery.duplicate",
-    "features": "surgery.features",
-    "insert": "surgery.insert",
+    "duplicate": "growing.duplicate",
+    "features": "heads.features",
+    "insert": "growing.insert",
     "load": "saving.load",
     "only": "surgery.apply",
     "prune": "pruning.prune",

@@ -13,6 +13,7 @@ from identikit import strict_json
 from identikit.errors import ModelError
 from identikit.families import Family, family_of
 from identikit.families.plain import WEIGHTS
+from identikit.growing.regrow import regrow
 from identikit.plan import Plan
 from identikit.saving.layout import CONFIGURATION, PLAN, PLAN_WEIGHTS
 from identikit.saving.replay import constructed, cuts_of, expected_names, replayed
@@ -21,7 +22,6 @@ from identikit.saving.zeroed import take_out_zeroed
 from identikit.sources.device import read_device, read_dtype
 from identikit.sources.model import open_model
 from identikit.surgery.carried import Carried, carry, shortened_by
-from identikit.surgery.regrow import regrow
 
 _LIBRARIES = ("config.json", "modules.json")
 

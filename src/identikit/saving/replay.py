@@ -11,6 +11,7 @@ from torch import nn
 
 from identikit.errors import IdentikitError, InputsError, ModelError, PlanError
 from identikit.families import FAMILIES, Family, family_of
+from identikit.growing.regrow import regrow, without_growth
 from identikit.places import expand, inside
 from identikit.plan import Plan
 from identikit.saving.weights import closed_up
@@ -20,7 +21,6 @@ from identikit.structure.per_layer import Cut
 from identikit.structure.stacks import numbered_children, stack_of
 from identikit.surgery.carried import Carried, carried, carry, first_paths, shortened_by
 from identikit.surgery.choose import first_fingerprint
-from identikit.surgery.regrow import regrow, without_growth
 from identikit.surgery.remove import remove
 
 

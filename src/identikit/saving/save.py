@@ -15,7 +15,9 @@ from identikit.errors import IdentikitWarning, InputsError, PlanError, RoleError
 from identikit.families import Family, family_of
 from identikit.families.plain import WEIGHTS
 from identikit.files import write_text
+from identikit.heads.cut_record import told_of_a_cut
 from identikit.plan import GROWING, Plan
+from identikit.replacing.options import ON_REQUEST
 from identikit.saving.card import write_plan_card, write_zeroed_card
 from identikit.saving.folder import proved_folder
 from identikit.saving.layout import CONFIGURATION, PLAN, PLAN_WEIGHTS
@@ -27,10 +29,8 @@ from identikit.structure.stacks import stack_of
 from identikit.structure.wrappers import unwrapped
 from identikit.surgery.around import refuse_sharded
 from identikit.surgery.carried import Carried, carried, live_plans
-from identikit.surgery.cut_record import told_of_a_cut
 from identikit.surgery.forwards import RunAndFill, Told
 from identikit.surgery.learned import with_present_tensors
-from identikit.surgery.options import ON_REQUEST
 
 Format = Literal["checkpoint", "plan"]
 

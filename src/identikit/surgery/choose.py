@@ -11,12 +11,12 @@ from identikit.errors import IdentikitWarning, PlanError, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.places import expand, inside
 from identikit.plan import Edit, Option, Plan
+from identikit.replacing.options import ON_REQUEST, check_options, require_tensors
 from identikit.sources.readings import Data
 from identikit.structure.fingerprints import structure_of, weights_of
 from identikit.structure.roles import OP_OF_ROLE
 from identikit.surgery.carried import carried, first_paths
 from identikit.surgery.fitted import requested
-from identikit.surgery.options import ON_REQUEST, check_options, require_tensors
 from identikit.surgery.reach import not_called
 from identikit.surgery.replaced import slot_of, ways_out
 

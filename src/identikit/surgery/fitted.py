@@ -11,11 +11,11 @@ from identikit.errors import DataError, RoleError
 from identikit.families.anatomy import Anatomy, anatomy_of
 from identikit.families.plain import Family
 from identikit.plan import Edit, Option
+from identikit.replacing.options import check_options
 from identikit.sources.objects import as_data
 from identikit.sources.readings import Data
 from identikit.structure.override import Forward, overriding
 from identikit.structure.traceless import traceless
-from identikit.surgery.options import check_options
 from identikit.surgery.readers import AdapterReader, MeanReader, Reader, Tensors
 from identikit.surgery.replaced import Slot, replacement, shapes, slot_of
 from identikit.tensors import name_of

@@ -10,13 +10,13 @@ import torch
 from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Edit, Plan
+from identikit.replacing.options import ON_REQUEST
 from identikit.structure.override import Override
 from identikit.surgery.check import checked
 from identikit.surgery.choose import check_plan
 from identikit.surgery.decoding import decoded, decodes, require_as_before
 from identikit.surgery.forwards import EditedForward, RunAndFill, Told, forward_for
 from identikit.surgery.handle import Handle
-from identikit.surgery.options import ON_REQUEST
 from identikit.surgery.reach import unreached_expert
 from identikit.surgery.renumber import renumbered_for, warn_of_numbers_left
 from identikit.surgery.replaced import replaced_forward

@@ -13,15 +13,15 @@ from identikit.errors import DataError, IdentikitWarning
 from identikit.families.anatomy import Anatomy
 from identikit.nn.shortcuts import DOWNS
 from identikit.plan import Option
+from identikit.replacing.fit import LeastSquares
+from identikit.replacing.layout import LAST, features_axis, guessed_axis
+from identikit.replacing.maps import rows, thinned, thinning
+from identikit.replacing.mean import RunningMean
+from identikit.replacing.padding import counted
 from identikit.sources.readings import Data
 from identikit.structure.override import Forward
 from identikit.structure.trees import at
-from identikit.surgery.fit import LeastSquares
 from identikit.surgery.forwards import Taken
-from identikit.surgery.layout import LAST, features_axis, guessed_axis
-from identikit.surgery.maps import rows, thinned, thinning
-from identikit.surgery.mean import RunningMean
-from identikit.surgery.padding import counted
 from identikit.surgery.replaced import Slot
 
 #: Shares of the inputs' own size. The first is hardly any, the last leaves nothing but the prior.
@@ -61,7 +61,7 @@ class Reader:
 
     def _counted(self, output: torch.Tensor) -> torch.Tensor:
         """Which rows of `output` are no padding: [rows] of bool."""
-        mask = counted(self._anatomy.watched, self._slot, self.batch, output) if self._axis == LAST else None
+        mask = counted(self._anatomy.watched, self._slot.output, self.batch, output) if self._axis == LAST else None
         count = output.numel() // output.shape[self._axis]
         return torch.ones(count, dtype=torch.bool, device=output.device) if mask is None else mask.reshape(-1)
 

@@ -12,14 +12,14 @@ from identikit.errors import BlockError, PlanError, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.nn.shortcuts import DOWNS, SIDES
 from identikit.plan import Edit, Option
+from identikit.replacing.layout import FIRST, LAST, Layout, features_axis, guessed_axis, layout_of
+from identikit.replacing.maps import Adapter, Mean, Replacement, Shortcut
+from identikit.replacing.options import FITTED, read_stride
 from identikit.structure.roles import never_ran
 from identikit.structure.streams import Flow
 from identikit.structure.trees import Path, at
 from identikit.structure.watch import Call, Location
 from identikit.surgery.forwards import EditedForward, RunAndMean, forward_with, own_forward
-from identikit.surgery.layout import FIRST, LAST, Layout, features_axis, guessed_axis, layout_of
-from identikit.surgery.maps import Adapter, Mean, Replacement, Shortcut
-from identikit.surgery.options import FITTED, read_stride
 
 
 @dataclass(frozen=True)

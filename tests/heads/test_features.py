@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 import identikit as ik
+from heads.headed import HEADED, headed, what_it_takes
 from identikit.errors import InputsError, SaveError
 from identikit.structure.compare import equal
-from surgery.headed import HEADED, headed, what_it_takes
 from zoo import case
 
 

@@ -19,7 +19,7 @@ from identikit.structure.compare import difference, equal
 from identikit.surgery.apply import apply, bypass
 from identikit.surgery.remove import remove
 from laws.snapshot import Snapshot
-from surgery.replaced_models import DOWN, Linear2, Merging, batches, pictures, resnet, run, seen
+from replacing.replaced_models import DOWN, Linear2, Merging, batches, pictures, resnet, run, seen
 from zoo import case, weigh
 
 X = pictures()

@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from identikit.families.anatomy import Anatomy
+from identikit.heads.ending import EndBefore, ended_with
+from identikit.heads.head import NOT_RUN, vector
 from identikit.structure.compare import difference
 from identikit.structure.noise import noise_for
 from identikit.structure.override import Forward, overriding
 from identikit.structure.trees import Path, at, leaves, rebuilt
 from identikit.structure.watch import Call, Location
-from identikit.surgery.ending import EndBefore, ended_with
 from identikit.surgery.forwards import Taken
-from identikit.surgery.head import NOT_RUN, vector
 from identikit.surgery.replacements import Absent
 
 Pooling = Callable[[torch.Tensor], torch.Tensor]

@@ -10,11 +10,11 @@ from torch import nn
 
 from identikit.errors import PlanError
 from identikit.families.plain import Family
+from identikit.growing.copied import copy_of
+from identikit.growing.grow import growable, put_in
 from identikit.plan import GROWING, Edit, Plan
 from identikit.structure.fingerprints import structure_of
 from identikit.surgery.carried import Carried, carried, carry
-from identikit.surgery.copied import copy_of
-from identikit.surgery.grow import growable, put_in
 
 
 def growth_of(plan: Plan) -> Plan:

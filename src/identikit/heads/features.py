@@ -11,19 +11,19 @@ from torch import nn
 from identikit.errors import InputsError, NotReachedError, PlaceError, PlanError, RoleError
 from identikit.families.anatomy import Anatomy, anatomy_of
 from identikit.families.plain import Family
+from identikit.heads.cut import drop_what_no_longer_runs, end_at, ways
+from identikit.heads.cut_proof import proved, recorded_input, recorded_output
+from identikit.heads.cut_record import RECORD, Before, Features
+from identikit.heads.ending import CutForward, Refusing, label_names, refuse_labels
+from identikit.heads.head import NOT_RUN, heads
+from identikit.heads.no_head import not_proved, refuse_without_scores
+from identikit.heads.own_cut import cut_by_its_own_method
+from identikit.heads.snapshot import structure_kept
 from identikit.structure.compare import difference
 from identikit.structure.trees import Path, leaves
 from identikit.structure.trees import at as leaf_at
 from identikit.surgery.around import is_edited, refuse_shared
 from identikit.surgery.carried import live_plans
-from identikit.surgery.cut import drop_what_no_longer_runs, end_at, ways
-from identikit.surgery.cut_proof import proved, recorded_input, recorded_output
-from identikit.surgery.cut_record import RECORD, Before, Features
-from identikit.surgery.ending import CutForward, Refusing, label_names, refuse_labels
-from identikit.surgery.head import NOT_RUN, heads
-from identikit.surgery.no_head import not_proved, refuse_without_scores
-from identikit.surgery.own_cut import cut_by_its_own_method
-from identikit.surgery.snapshot import structure_kept
 
 
 def features(model: nn.Module, at: str | None = None, *, inputs: Any = None, family: Family | None = None) -> nn.Module:

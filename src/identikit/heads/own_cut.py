@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from identikit.families.anatomy import Anatomy
+from identikit.heads.cut_proof import recorded_input
+from identikit.heads.head import NOT_RUN, taken, vector
 from identikit.structure.compare import difference
 from identikit.structure.traceless import traceless
-from identikit.surgery.cut_proof import recorded_input
-from identikit.surgery.head import NOT_RUN, taken, vector
 
 
 def cut_by_its_own_method(anatomy: Anatomy) -> torch.Tensor | None:

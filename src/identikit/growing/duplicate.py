@@ -12,14 +12,9 @@ from torch import nn
 from identikit.errors import IdentikitWarning, PlanError, RoleError
 from identikit.families.anatomy import Anatomy, anatomy_of
 from identikit.families.plain import Family
-from identikit.plan import Edit
-from identikit.structure.compare import difference
-from identikit.structure.override import Forward, overriding
-from identikit.surgery.carried import carry, first_paths
-from identikit.surgery.copied import copy_of
-from identikit.surgery.decoding import Decoding
-from identikit.surgery.forwards import EditedForward, forward_for
-from identikit.surgery.grow import (
+from identikit.growing.attempt import NOT_RUN
+from identikit.growing.copied import copy_of
+from identikit.growing.grow import (
     Behind,
     check_growth,
     count_in_step,
@@ -30,8 +25,13 @@ from identikit.surgery.grow import (
     put_in,
     require_decoding,
 )
-from identikit.surgery.grown import grown_history
-from identikit.surgery.trial import NOT_RUN
+from identikit.growing.grown import grown_history
+from identikit.plan import Edit
+from identikit.structure.compare import difference
+from identikit.structure.override import Forward, overriding
+from identikit.surgery.carried import carry, first_paths
+from identikit.surgery.decoding import Decoding
+from identikit.surgery.forwards import EditedForward, forward_for
 
 _UNCHANGED = 0.1  # of what `difference` allows
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from identikit.nn.shortcuts import PadShortcut
-from identikit.surgery.layout import FIRST, LAST, Layout
+from identikit.replacing.layout import FIRST, LAST, Layout
 
 _CONVOLVE: tuple[Callable[..., torch.Tensor], ...] = (functional.conv1d, functional.conv2d, functional.conv3d)
 

@@ -14,10 +14,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import identikit as ik
+from heads.headed import HEADED, headed
 from identikit.errors import IdentikitError, NotReachedError, PlaceError, PlanError, RoleError
 from identikit.surgery.apply import bypass
 from laws.snapshot import Snapshot
-from surgery.headed import HEADED, headed
 from zoo import case
 
 PICTURE = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))

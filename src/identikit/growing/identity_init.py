@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from identikit.errors import RoleError
+from identikit.growing.attempt import CLOSE, NOT_RUN, Trial
+from identikit.growing.neutral import Values, closing_values, fill_dirac, norms_on_the_stream
 from identikit.structure.watch import Watched
-from identikit.surgery.neutral import Values, closing_values, fill_dirac, norms_on_the_stream
-from identikit.surgery.trial import CLOSE, NOT_RUN, Trial
 
 T = TypeVar("T")
 

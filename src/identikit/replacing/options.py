@@ -5,7 +5,7 @@ from __future__ import annotations
 from identikit.errors import PlanError
 from identikit.nn.shortcuts import DOWNS, SIDES
 from identikit.plan import Edit, Option
-from identikit.surgery.layout import FIRST, LAST
+from identikit.replacing.layout import FIRST, LAST
 
 ON_REQUEST = ("mean", "shortcut", "adapter")
 FITTED = {"mean": ("value",), "shortcut": (), "adapter": ("weight", "bias")}  # the tensors of each

@@ -11,15 +11,9 @@ from torch import nn
 from identikit.errors import PlaceError, RoleError
 from identikit.families.anatomy import Anatomy, anatomy_of
 from identikit.families.plain import Family
-from identikit.plan import Edit
-from identikit.structure.compare import difference
-from identikit.structure.override import Forward, overriding
-from identikit.structure.streams import Flow
-from identikit.structure.watch import parameter_names
-from identikit.surgery.carried import carry
-from identikit.surgery.copied import copy_of
-from identikit.surgery.decoding import Decoding
-from identikit.surgery.grow import (
+from identikit.growing.attempt import CLOSE, NOT_RUN, Trial, apart, handed_on
+from identikit.growing.copied import copy_of
+from identikit.growing.grow import (
     check_growth,
     count_in_step,
     growable,
@@ -28,9 +22,15 @@ from identikit.surgery.grow import (
     put_in,
     require_decoding,
 )
-from identikit.surgery.grown import grown_history
-from identikit.surgery.identity_init import make_identity
-from identikit.surgery.trial import CLOSE, NOT_RUN, Trial, apart, handed_on
+from identikit.growing.grown import grown_history
+from identikit.growing.identity_init import make_identity
+from identikit.plan import Edit
+from identikit.structure.compare import difference
+from identikit.structure.override import Forward, overriding
+from identikit.structure.streams import Flow
+from identikit.structure.watch import parameter_names
+from identikit.surgery.carried import carry
+from identikit.surgery.decoding import Decoding
 
 _UNCHANGED = 0.1  # of what `difference` allows: 1e-6 of the output's size in float32
 

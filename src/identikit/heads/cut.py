@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from identikit.families.anatomy import Anatomy
+from identikit.heads.ending import CutForward, EndAfter, EndBefore, Refusing
+from identikit.heads.head import Head, has_a_second_head, reads_weights_elsewhere, taken
 from identikit.places import inside
 from identikit.structure.operations import memory
 from identikit.structure.override import Forward, overriding
 from identikit.structure.watch import Call, Location, Watched
-from identikit.surgery.ending import CutForward, EndAfter, EndBefore, Refusing
-from identikit.surgery.head import Head, has_a_second_head, reads_weights_elsewhere, taken
 from identikit.surgery.replacements import Absent
 
 

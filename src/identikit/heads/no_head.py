@@ -6,10 +6,10 @@ import torch
 
 from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
+from identikit.heads.cut_record import RECORD
+from identikit.heads.head import leaves_on_the_way, linear, scores_in, taken, vector
 from identikit.structure.operations import memory
 from identikit.structure.trees import Path, leaves
-from identikit.surgery.cut_record import RECORD
-from identikit.surgery.head import leaves_on_the_way, linear, scores_in, taken, vector
 
 
 def refuse_without_scores(anatomy: Anatomy) -> tuple[Path, torch.Tensor]:

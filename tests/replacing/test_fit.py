@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from identikit.surgery.fit import LeastSquares
+from identikit.replacing.fit import LeastSquares
 
 IN, OUT = 5, 3
 

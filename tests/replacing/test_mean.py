@@ -8,10 +8,10 @@ from torch import nn
 
 from identikit.batches import Batch
 from identikit.errors import DataError, PlanError, RoleError
+from identikit.replacing.mean import RunningMean
 from identikit.surgery.apply import bypass
-from identikit.surgery.mean import RunningMean
 from identikit.surgery.remove import remove
-from surgery.replaced_models import batches, resnet, run, seen
+from replacing.replaced_models import batches, resnet, run, seen
 from zoo import case
 
 

@@ -9,11 +9,11 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
+from identikit.growing.attempt import NOT_RUN, Trial
 from identikit.structure.noise import tensors
 from identikit.structure.traceless import traceless
 from identikit.structure.trees import at
 from identikit.structure.watch import Watched
-from identikit.surgery.trial import NOT_RUN, Trial
 
 
 class Values:

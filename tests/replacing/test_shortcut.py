@@ -11,14 +11,14 @@ from torch import nn
 from identikit.errors import PlanError, RoleError, SaveError
 from identikit.nn.shortcuts import PadShortcut
 from identikit.plan import Edit, Plan
+from identikit.replacing.layout import FIRST, LAST, Layout, layout_of
 from identikit.saving.load import load
 from identikit.saving.save import save
 from identikit.structure.compare import equal
 from identikit.surgery.apply import apply, bypass
-from identikit.surgery.layout import FIRST, LAST, Layout, layout_of
 from identikit.surgery.remove import remove
 from laws.snapshot import Snapshot
-from surgery.replaced_models import DOWN, Merging, pictures, resnet, run, seen
+from replacing.replaced_models import DOWN, Merging, pictures, resnet, run, seen
 from zoo import weigh
 
 X = pictures()

@@ -1,0 +1,1 @@
+"""Stacks made longer: blocks put in as the identity, layers repeated."""

@@ -1,0 +1,1 @@
+"""The head cut off: a model that ends in its features."""
