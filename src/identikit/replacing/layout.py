@@ -66,19 +66,26 @@ def features_axis(watched: Watched, call: Call, output: torch.Tensor) -> int | N
     works on each number alone, and norms, are looked through.
     """
     wanted, shape = {memory(output)}, output.shape
+    turned = False  # as many features as positions, and dimensions exchanged behind the operation
     for inputs, result in reversed(watched.operations[: watched.during(call).stop]):
         made = next((value for _, value in leaves(result) if _among(value, wanted)), None)
         if made is None or any(_among(value, wanted) for value in inputs):  # or a view, or written in place
             continue
+        as_made = _order(made) if shape == made.shape else list(range(len(shape)))
+        turned = turned or _order(output) != as_made
         weight = next((value for value in inputs if _mixes(value, made, inputs)), None)
         if weight is None:
             wanted |= {memory(value) for value in inputs if _alike(value, made)}
             continue
         kernel = weight.ndim > 2 and made.ndim == weight.ndim
         features = made.shape[1] if kernel else made.shape[-1]
-        turned = shape == made.shape and output.stride() != made.stride()  # as many features as positions, transposed
         return _where(features, shape, FIRST if (kernel and shape == made.shape) != turned else LAST)
     return None
+
+
+def _order(tensor: torch.Tensor) -> list[int]:
+    """The dimensions in the order in which they lie in memory."""
+    return sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
 
 
 def guessed_axis(ndim: int) -> int:
