@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -240,14 +241,31 @@ PLACES = [
     ("model.layers", [1, -3], "after=[1, -3] names a layer twice."),
     ("model.layers", [], "after=[]: layers are named by their numbers, here 0 to 3."),
     ("model.layers", True, "after=True: layers are named by their numbers, here 0 to 3."),
+    ("model.layers", None, "after=None: layers are named by their numbers, here 0 to 3."),
+    ("model.layers", 1.5, "after=1.5: layers are named by their numbers, here 0 to 3."),
+    ("model.layers", torch.tensor(1), "after=tensor(1): layers are named by their numbers, here 0 to 3."),
+    (None, 0, 'stack=None: a stack is named by its path, such as "model.layers"; one at a time.'),
+    (
+        ["model.layers"],
+        0,
+        "stack=['model.layers']: a stack is named by its path, such as \"model.layers\"; one at a time.",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("stack", "after", "message"), PLACES)
-def test_a_wrong_place_is_told(stack: str, after: Any, message: str) -> None:
+def test_a_wrong_place_is_told(stack: Any, after: Any, message: str) -> None:
     with pytest.raises(PlaceError) as refusal:
         ik.insert(case("llama").build(), stack, after=after)
     assert str(refusal.value) == message
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    entry = case("llama")
+    model = entry.build()
+    ik.insert(model, "model.layers", after=np.array([0, -1]), count=np.int64(2), inputs=entry.inputs(model))  # type: ignore[arg-type]
+    assert len(model.model.layers) == 8
+    assert ik.Plan.from_json(carried(model).plan.to_json()) == carried(model).plan  # type: ignore[union-attr]
 
 
 def test_no_count() -> None:

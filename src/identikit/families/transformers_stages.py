@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
 OUT = ("_out_indices", "_out_features")
@@ -16,13 +17,22 @@ def renamed_stages(config: Any, keep: Sequence[int], depth: int) -> Iterator[tup
     names = vars(config).get("stage_names")
     if not isinstance(names, list) or len(names) != depth + 1:
         return
-    yield "stage_names", names[: len(keep) + 1]
+    names = [*names, *(f"stage{number}" for number in range(depth + 1, len(keep) + 1))][: len(keep) + 1]
+    yield "stage_names", names
     indices = vars(config).get("_out_indices")
     if indices:
-        stages = sorted({sum(old < index % (depth + 1) for old in keep) for index in indices})
+        stages = sorted({_stage(index % (depth + 1), keep) for index in indices})
         yield "_out_indices", stages
         if vars(config).get("_out_features"):
             yield "_out_features", [names[stage] for stage in stages]
+
+
+def _stage(index: int, keep: Sequence[int]) -> int:
+    """How many layers now stand where `index` did: those in front of the first layer that came behind that stage.
+
+    A layer copied behind itself is in front too; of a span that is repeated, what follows the whole of it.
+    """
+    return sum(1 for _ in takewhile(lambda old: old < index, keep))
 
 
 def facts_of_stage(config: Any, keep: Sequence[int], depth: int) -> Iterator[dict[str, Any]]:

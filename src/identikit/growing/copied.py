@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from identikit.errors import RoleError
@@ -30,15 +31,35 @@ def copy_of(model: nn.Module, path: str, instead: nn.Module | None = None) -> nn
                 f'"{path}" shares its "{name}" with another layer, and a copy would have weights of its own there. '
                 "Copy a layer that shares nothing."
             )
-    held: dict[int, Any] = {id(module): module for module in outside}
     source = layer if instead is None else instead
-    inside = {id(value) for module in source.modules() for value in _own(module)}
-    for module in outside:
-        held |= {id(value): value for value in [*vars(module).values(), *_own(module)] if id(value) not in inside}
+    held = _held_outside(outside, [layer, source])
     try:
-        return copy.deepcopy(source, held)
+        with torch.inference_mode(False):  # weights made in inference mode never learn
+            copied = copy.deepcopy(source, held)
     except (TypeError, RuntimeError, ValueError) as cause:
         raise RoleError(f'"{path}" cannot be copied: {" ".join(str(cause).split()).rstrip(".")}.') from cause
+    weights = {id(value) for value in source.parameters()}
+    if copied is source or any(id(value) in weights for value in copied.parameters()):
+        raise RoleError(
+            f'"{path}" cannot be copied: {type(source).__name__} says by itself how it is copied, and its copy goes on '
+            "using the weights of the layer itself. Copy another layer."
+        )
+    return copied
+
+
+def _held_outside(outside: Sequence[nn.Module], layers: Iterable[nn.Module]) -> dict[int, Any]:
+    """By identity, what the modules outside hold and a copy is to share: all but the layer's own modules and weights.
+
+    An attribute that registers no module (`object.__setattr__`, a dictionary) may hold those outside too: the copy has
+    its own all the same.
+    """
+    inner = [module for layer in layers for module in layer.modules()]
+    own = {id(value) for module in inner for value in _own(module)}
+    own |= {id(module) for module in inner} - {id(module) for module in outside}
+    held: dict[int, Any] = {}
+    for module in outside:
+        held |= {id(value): value for value in [module, *vars(module).values(), *_own(module)] if id(value) not in own}
+    return held
 
 
 def _around(module: nn.Module, layer: nn.Module) -> Iterator[nn.Module]:

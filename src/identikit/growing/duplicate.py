@@ -21,19 +21,16 @@ from identikit.growing.grow import (
     growable,
     inside_of,
     layers_of,
-    moved,
     put_in,
     require_decoding,
 )
 from identikit.growing.grown import grown_history
+from identikit.growing.outcome import moved, require_used, unchanged
 from identikit.plan import Edit
-from identikit.structure.compare import difference
 from identikit.structure.override import Forward, overriding
 from identikit.surgery.carried import carry, first_paths
 from identikit.surgery.decoding import Decoding
 from identikit.surgery.forwards import EditedForward, forward_for
-
-_UNCHANGED = 0.1  # of what `difference` allows
 
 
 def duplicate(
@@ -73,9 +70,9 @@ def duplicate(
     expected, decoding = anatomy.run(), Decoding(anatomy)
     with ExitStack() as undo:
         new = put_in(found.model, anatomy.family, found.path, behind, undo)
-        why = _without_copies(anatomy, paths, behind, new, expected)
+        why = _without_copies(anatomy, paths, behind, new, expected, depth)
         if why is not None and count_in_step(found.model, found.path, depth, undo):
-            why = _without_copies(anatomy, paths, behind, new, expected)
+            why = _without_copies(anatomy, paths, behind, new, expected, depth)
         if why is not None:
             raise RoleError(
                 f'{type(model).__name__} with layers of "{stack}" repeated does not compute what it did while the '
@@ -83,6 +80,7 @@ def duplicate(
             )
         require_decoding(found, decoding, unchanged=False)
         message = _said(anatomy, stack, numbers, new, expected, depth)
+        require_used(anatomy, new)
         undo.pop_all()
     carry(found.model, history)
     warnings.warn(message, IdentikitWarning, stacklevel=2)
@@ -113,7 +111,7 @@ def _edit(anatomy: Anatomy, span: list[str]) -> Edit:
 
 
 def _without_copies(
-    anatomy: Anatomy, paths: dict[int, str], behind: Behind, new: list[str], expected: Any
+    anatomy: Anatomy, paths: dict[int, str], behind: Behind, new: list[str], expected: Any, depth: int
 ) -> str | None:
     """None where the model computes what is expected while the copies hand their stream on; else why not."""
     source = {id(copied): paths[number] for own in behind.values() for number, copied in own}
@@ -135,7 +133,7 @@ def _without_copies(
         return f" ({' '.join(str(cause).split())})"
     if idle := next((path for path in new if path not in ran), None):
         return f' ("{idle}" never runs)'
-    return None if difference(output, expected) <= _UNCHANGED else ""
+    return None if unchanged(output, expected, depth, len(new)) else ""
 
 
 def _bypass(anatomy: Anatomy, path: str) -> EditedForward:

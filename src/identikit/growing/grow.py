@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 from torch import nn
 
-from identikit.batches import tensors_of
 from identikit.errors import PlaceError, PlanError, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.families.plain import Family
@@ -47,6 +47,8 @@ def growable(model: nn.Module, place: str) -> Stack:
     inside it, whose history would not know of the growth.
     """
     refuse_shared(model)
+    if not isinstance(place, str):
+        raise PlaceError(f'stack={place!r}: a stack is named by its path, such as "model.layers"; one at a time.')
     inner, path = unwrapped(model), place.removeprefix(prefix_of(model))
     if live_plans(inner) or is_edited(inner):
         raise PlanError("an edit is still applied to this model. Undo the handle, then let the stack grow.")
@@ -69,14 +71,19 @@ def growable(model: nn.Module, place: str) -> Stack:
 def layers_of(stack: Stack, chosen: int | Sequence[int], argument: str) -> list[int]:
     """The layers that a user names by number, in order; negative ones count from the end. Raises PlaceError."""
     depth = stack.depth
-    numbers = [chosen] if isinstance(chosen, int) else list(chosen)
-    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
-    if not numbers or not whole or not all(-depth <= number < depth for number in numbers):
+    several = isinstance(chosen, Iterable) and getattr(chosen, "ndim", None) != 0  # such an array has no length
+    numbers: list[Any] = list(chosen) if several else [chosen]  # type: ignore[arg-type]
+    if not numbers or not all(map(is_whole, numbers)) or not all(-depth <= number < depth for number in numbers):
         raise PlaceError(f"{argument}={chosen!r}: layers are named by their numbers, here 0 to {depth - 1}.")
-    found = sorted(number % depth for number in numbers)
+    found = sorted(int(number) % depth for number in numbers)
     if len(set(found)) < len(found):
         raise PlaceError(f"{argument}={chosen!r} names a layer twice.")
     return found
+
+
+def is_whole(value: object) -> bool:
+    """Whether a user's value is a whole number (NumPy's too)."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def inside_of(stack: str, name: object) -> str:
@@ -173,12 +180,3 @@ def require_decoding(stack: Stack, decoding: Decoding, *, unchanged: bool) -> No
             f'{type(stack.model).__name__} with a longer "{stack.path}" does not generate: {why}. It was left as it '
             "was. Where the library counts the layers of another stack for its cache, let that one grow first."
         )
-
-
-def moved(now: Any, before: Any) -> float:
-    """How far two outputs are apart: the root mean square of the difference as a share of that of `before`."""
-    pairs = zip(tensors_of(now), tensors_of(before), strict=False)
-    floats = [(a.double(), b.double()) for a, b in pairs if b.is_floating_point() and a.shape == b.shape]
-    change = sum(float((a - b).square().nan_to_num(0, 0, 0).sum()) for a, b in floats)
-    size = sum(float(b.square().nan_to_num(0, 0, 0).sum()) for _, b in floats)
-    return float((change / max(size, 1e-24)) ** 0.5)

@@ -18,21 +18,20 @@ from identikit.growing.grow import (
     count_in_step,
     growable,
     inside_of,
+    is_whole,
     layers_of,
     put_in,
     require_decoding,
 )
 from identikit.growing.grown import grown_history
 from identikit.growing.identity_init import make_identity
+from identikit.growing.outcome import require_used, unchanged
 from identikit.plan import Edit
-from identikit.structure.compare import difference
 from identikit.structure.override import Forward, overriding
 from identikit.structure.streams import Flow
 from identikit.structure.watch import parameter_names
 from identikit.surgery.carried import carry
 from identikit.surgery.decoding import Decoding
-
-_UNCHANGED = 0.1  # of what `difference` allows: 1e-6 of the output's size in float32
 
 
 def insert(
@@ -66,26 +65,30 @@ def insert(
         identity (post-norm: use `duplicate`). PlanError: an edit is applied now, or the layer was edited before.
         InputsError: no example is known.
     """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    if not is_whole(count) or count < 1:
         raise PlaceError(f"count={count!r}: insert puts in one copy or more of each layer.")
     found = growable(model, stack)
     numbers, depth = layers_of(found, after, "after"), found.depth
     anatomy = anatomy_of(found.model, inputs, family)
     paths = {number: anatomy.slots[inside_of(found.path, number)] for number in numbers}
-    history = grown_history(anatomy, [Edit("insert", path, (("count", count),)) for path in paths.values()])
-    behind = {number: [(number, block) for block in _copies(anatomy, path, count)] for number, path in paths.items()}
+    history = grown_history(anatomy, [Edit("insert", path, (("count", int(count)),)) for path in paths.values()])
+    expected = anatomy.run()  # before a copy is made, so that one that is no copy is seen
+    behind = {
+        number: [(number, block) for block in _copies(anatomy, path, int(count))] for number, path in paths.items()
+    }
     flows = {id(block): anatomy.verdict(paths[number]).flow for number, own in behind.items() for _, block in own}
-    expected, decoding = anatomy.run(), Decoding(anatomy)
+    decoding = Decoding(anatomy)
     with ExitStack() as undo:
         new = put_in(found.model, anatomy.family, found.path, behind, undo)
-        why = _changed(anatomy, new, flows, expected)
+        why = _changed(anatomy, new, flows, expected, depth)
         if why is not None and count_in_step(found.model, found.path, depth, undo):
-            why = _changed(anatomy, new, flows, expected)
+            why = _changed(anatomy, new, flows, expected, depth)
         if why is not None:
             raise RoleError(
                 f'{type(model).__name__} with copies in "{stack}" does not compute what it did{why}, though each copy '
                 "is the identity: the stack does more than run its layers in order. It was left as it was."
             )
+        require_used(anatomy, new)
         require_decoding(found, decoding, unchanged=True)
         undo.pop_all()
     carry(found.model, history)
@@ -102,7 +105,7 @@ def _copies(anatomy: Anatomy, path: str, count: int) -> list[nn.Module]:
     return [block, *(copy_of(anatomy.model, path, block) for _ in range(count - 1))]
 
 
-def _changed(anatomy: Anatomy, new: list[str], flows: dict[int, Flow | None], expected: Any) -> str | None:
+def _changed(anatomy: Anatomy, new: list[str], flows: dict[int, Flow | None], expected: Any, depth: int) -> str | None:
     """None where the model computes what is expected and each new block handed its stream on; else why not."""
     off: dict[str, float] = {}
 
@@ -126,7 +129,7 @@ def _changed(anatomy: Anatomy, new: list[str], flows: dict[int, Flow | None], ex
         return f' ("{idle}" never runs)'
     if odd := next((path for path in new if off[path] > CLOSE), None):
         return f' ("{odd}" changes its input by {off[odd]:.2g} of its size there)'
-    return None if difference(output, expected) <= _UNCHANGED else ""
+    return None if unchanged(output, expected, depth, len(new)) else ""
 
 
 def _let_train(model: nn.Module, new: list[str], freeze: bool) -> None:

@@ -1,0 +1,93 @@
+"""What a grown model computes beside what it did: is it the same, how far is it, and does each new layer count?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from identikit.errors import RoleError
+from identikit.families.anatomy import Anatomy
+from identikit.growing.attempt import NOT_RUN
+from identikit.structure.compare import difference
+from identikit.structure.noise import first_floating, noise_for, shifted
+from identikit.structure.override import Forward, overriding
+from identikit.structure.per_layer import Cut, without_entries
+from identikit.structure.trees import children
+
+_UNCHANGED = 0.1  # of what `difference` allows: 1e-6 of the output's size in float32
+_LOUD = 1.0
+
+
+def unchanged(output: Any, expected: Any, depth: int, added: int) -> bool:
+    """Whether a model computes what it did before its stack of `depth` layers got `added` more.
+
+    What it collects layer by layer (hidden states, attentions) has an entry more for each new layer.
+    """
+    if difference(output, expected) <= _UNCHANGED:
+        return True
+    shorter = without_entries(output, expected, [Cut(depth + added, added)])
+    return difference(shorter, expected) <= _UNCHANGED
+
+
+def moved(now: Any, before: Any) -> float:
+    """How far two outputs are apart: the root mean square of the difference as a share of that of `before`.
+
+    Of lists that have other lengths now (an entry for each layer) only the last entries belong together.
+    """
+    pairs = [(a.double(), b.double()) for a, b in _pairs(now, before) if b.is_floating_point() and a.shape == b.shape]
+    change = sum(float((a - b).square().nan_to_num(0, 0, 0).sum()) for a, b in pairs)
+    size = sum(float(b.square().nan_to_num(0, 0, 0).sum()) for _, b in pairs)
+    return float((change / max(size, 1e-24)) ** 0.5)
+
+
+def require_used(anatomy: Anatomy, new: Sequence[str]) -> None:
+    """Raise RoleError where noise on what a new layer returns does not show in the output, though it does before it.
+
+    Such a layer runs behind all that counts (a model that takes its features at layers named by number): it would
+    cost time, change nothing and never learn.
+    """
+    output = anatomy.run()
+    for path in new:
+        stack, _, number = path.rpartition(".")
+        before = f"{stack}.{int(number) - 1}" if stack else str(int(number) - 1)
+        if not _shows(anatomy, path, output) and _shows(anatomy, before, output):
+            raise RoleError(
+                f'nothing reads what a copy behind "{before}" returns: {type(anatomy.model).__name__} takes its output '
+                "from the layers before it, so the copy would change nothing and never learn. It was left as it was. "
+                "Copy a layer further in front."
+            )
+
+
+def _shows(anatomy: Anatomy, path: str, expected: Any) -> bool:
+    """Whether noise on what the layer at `path` returns makes an output other than `expected`."""
+
+    def wrap(_: str, module: nn.Module, forward: Forward) -> Forward:
+        def noisy(*args: Any, **kwargs: Any) -> Any:
+            output = forward(*args, **kwargs)
+            return output if first_floating(output) is None else shifted(output, noise_for(output, _LOUD))
+
+        return noisy
+
+    try:
+        with overriding({path: anatomy.model.get_submodule(path)}, wrap):
+            output = anatomy.run()
+    except NOT_RUN:  # what follows cannot take such values: it reads them
+        return True
+    return difference(output, expected) > 0
+
+
+def _pairs(now: Any, before: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    if isinstance(now, torch.Tensor) and isinstance(before, torch.Tensor):
+        yield now, before
+    first, second = children(now), children(before)
+    if not first or not second:
+        return
+    if len(first) != len(second):
+        first, second = [(0, first[-1][1])], [(0, second[-1][1])]
+    there = dict(second)
+    for key, value in first:
+        if key in there:
+            yield from _pairs(value, there[key])
