@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 from identikit.batches import Batch
 from identikit.families import adapters
 from identikit.families.plain import Args, Family, Kwargs
+from identikit.families.transformers_around import resize_inside
 from identikit.families.transformers_config import caches_off, configs_on_the_way, is_model, per_layer_lists
 from identikit.families.transformers_construct import first_configuration, from_configuration
 from identikit.families.transformers_decoding import Decoder, decoder
@@ -81,7 +82,10 @@ class Transformers(Family):
 
     def resize(self, model: nn.Module, stack: str, keep: Sequence[int], depth: int) -> Callable[[], None]:
         """Bring every configuration on the way to `stack` in step, in place; returns the undo."""
-        return resize(model, stack, keep, depth)
+        with ExitStack() as undo:
+            undo.callback(resize_inside(model, stack, keep, depth))
+            undo.callback(resize(model, stack, keep, depth))
+            return undo.pop_all().close
 
     def save(self, model: nn.Module, folder: Path, like: Path | None) -> None:
         """`save_pretrained` into `folder`; tokenizer, processor and chat template come from `like`, byte for byte.

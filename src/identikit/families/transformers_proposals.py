@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Any
 
 from identikit.families.transformers_config import config_tree, speaks_of_layers
+from identikit.families.transformers_flat import flat_counts
 from identikit.families.transformers_rules import ruled
 from identikit.families.transformers_stages import OUT, facts_of_stage, renamed_stages
 
@@ -56,6 +57,7 @@ def _proposals(config: Any, cut: Cut) -> Iterator[Proposal]:
     for part in parts:
         for told in facts_of_stage(part, cut.keep, cut.depth):
             yield tuple(Change(part, name, value) for name, value in told.items())
+        yield from ((Change(part, name, value),) for name, value in flat_counts(part, cut.keep, cut.depth))
     for size in (1, 2):
         for chosen in combinations(counts, size):
             yield _merged(*chosen, *_beside(chosen, lists))
