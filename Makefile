@@ -38,6 +38,7 @@ test-long: $(ALL) ## the long tests alone
 	@$(TEST) -m long
 
 zoo: $(ALL) ## every model type of transformers, layers removed and judged; writes docs/coverage.md (half an hour)
+	@$(BIN)/python benchmarks/coverage.py --jobs $(WORKERS) --fresh --rivals $(ZOO)
 	@$(BIN)/python benchmarks/coverage.py --jobs $(WORKERS) --fresh $(ZOO)
 
 check: $(ALL) ## lint, types, floors

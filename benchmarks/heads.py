@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "surgery"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "heads"))
 
 from test_features_everywhere import LIBRARIES, told
 
