@@ -132,6 +132,19 @@ def test_what_later_blocks_need_is_seen() -> None:
     ]
 
 
+def test_blocks_are_counted_not_stages_nor_parts_of_blocks() -> None:
+    """ConvNeXt's first stage keeps the shape, and so does the middle convolution of a bottleneck; T5's block has parts."""
+    found = {}
+    for auto, kind in (("image-classification", "convnext"), ("image-classification", "resnet"), ("seq2seq-lm", "t5")):
+        model, batch = build(auto, kind)
+        found[kind] = [stack.path for stack in stacks_of(model, lambda m=model, b=batch: run(m, b))]
+    assert found == {
+        "convnext": [f"convnext.encoder.stages.{stage}.layers" for stage in range(4)],
+        "resnet": [f"resnet.encoder.stages.{stage}.layers" for stage in range(4)],
+        "t5": ["encoder.block", "decoder.block"],
+    }
+
+
 def test_a_small_configuration_shows_every_kind_of_layer() -> None:
     from transformers import Gemma3TextConfig, Qwen3NextConfig
 
