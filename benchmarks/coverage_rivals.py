@@ -20,7 +20,8 @@ from torch import nn
 
 from identikit.batches import Batch
 from identikit.families.transformers_quiet import silenced
-from wide import NotBuilt, build, run, types
+from wide import run
+from wide.cases import fresh_of
 from wide.compare import CLOSE, apart, results
 from wide.decoding import CLOSE as DECODES
 from wide.decoding import off, ways
@@ -65,13 +66,11 @@ RIVALS: dict[str, Callable[[nn.Module, Stack, int], nn.Module]] = {
 
 def lines_of(auto: str, model_type: str, *, seed: int = 0, branches: bool = False) -> Iterator[Line]:
     """One line for each rival, then one on the model type."""
-    head: Line = {"auto": auto, "type": model_type, "class": types(auto)[model_type]}
     with silenced(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            fresh = build(auto, model_type, seed=seed)
-        except NotBuilt as reason:
-            yield {"kind": "model", **head, "builds": False, "why": str(reason)}
+        head, fresh = fresh_of(auto, model_type, seed)
+        if fresh is None:
+            yield head
             return
         model, batch = copy.deepcopy(fresh)
         stacks = stacks_of(model, lambda: run(model, batch))

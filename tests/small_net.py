@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -52,6 +53,16 @@ def batches() -> list[tuple[torch.Tensor, torch.Tensor]]:
     draw = torch.Generator().manual_seed(1)
     inputs, labels = torch.randn(12, WIDTH, generator=draw), torch.randint(0, 3, (12,), generator=draw)
     return list(zip(inputs.split(5), labels.split(5), strict=True))
+
+
+@pytest.fixture
+def net() -> Any:
+    return made()
+
+
+@pytest.fixture
+def data() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return batches()
 
 
 def by_hand(model: nn.Module, batches: Sequence[Any], places: Sequence[str], metric: str | Metric) -> tuple[Any, Any]:

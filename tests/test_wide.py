@@ -133,7 +133,7 @@ def test_what_later_blocks_need_is_seen() -> None:
 
 
 def test_blocks_are_counted_not_stages_nor_parts_of_blocks() -> None:
-    """ConvNeXt's first stage keeps the shape, and so does the middle convolution of a bottleneck; T5's block has parts."""
+    """ConvNeXt's first stage keeps the shape, as does the middle convolution of a bottleneck; T5's block has parts."""
     found = {}
     for auto, kind in (("image-classification", "convnext"), ("image-classification", "resnet"), ("seq2seq-lm", "t5")):
         model, batch = build(auto, kind)

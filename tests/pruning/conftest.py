@@ -1,19 +1,5 @@
 """The small model and its data, for every test of this folder."""
 
-from __future__ import annotations
+from small_net import data, net
 
-from typing import Any
-
-import pytest
-
-import small_net
-
-
-@pytest.fixture
-def net() -> Any:
-    return small_net.made()
-
-
-@pytest.fixture
-def data() -> Any:
-    return small_net.batches()
+__all__ = ["data", "net"]

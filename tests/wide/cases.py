@@ -19,17 +19,23 @@ Line = dict[str, Any]
 DECODE = ("causal-lm", "seq2seq-lm", "speech-seq2seq")
 
 
+def fresh_of(auto: str, model_type: str, seed: int) -> tuple[Line, Any]:
+    """How the lines of a model type begin, and the model with its batch; of one that does not build, its line."""
+    head: Line = {"auto": auto, "type": model_type, "class": types(auto)[model_type]}
+    try:
+        return head, build(auto, model_type, seed=seed)
+    except NotBuilt as reason:
+        return {"kind": "model", **head, "builds": False, "why": str(reason)}, None
+
+
 def lines_of(auto: str, model_type: str, *, seed: int = 0, branches: bool = True) -> Iterator[Line]:
     """One line for each removal, then one on the model type itself."""
     began = time.perf_counter()
-    head: Line = {"auto": auto, "type": model_type, "class": types(auto)[model_type]}
-
     with silenced(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            fresh = build(auto, model_type, seed=seed)
-        except NotBuilt as reason:
-            yield {"kind": "model", **head, "builds": False, "why": str(reason)}
+        head, fresh = fresh_of(auto, model_type, seed)
+        if fresh is None:
+            yield head
             return
 
         def again() -> Any:
