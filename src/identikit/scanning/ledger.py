@@ -132,7 +132,7 @@ class Ledger:
                 seconds = time.perf_counter() - began
                 rows.append(Row(plan.places, metric.name, *numbers, len(full), ENGINE, seconds, **shared))
         if self._score is not None:
-            with install(self.anatomy, plan, decoding=False):
+            with install(self.anatomy, plan):  # a score may let the model generate
                 value = self._score(self.anatomy.model, self._seed)
             full_score = self.scores[self._score.name]
             seconds = time.perf_counter() - began
