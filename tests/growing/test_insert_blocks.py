@@ -215,6 +215,14 @@ def test_a_count_that_the_model_keeps_is_brought_in_step() -> None:
     assert model.num_layers == 4
 
 
+def test_a_last_layer_that_is_the_identity_is_not_left_out() -> None:
+    """The output would be the same without it."""
+    model = Counted()
+    ik.insert(model, "layers", after=-1, inputs=X)
+    ik.insert(model, "layers", after=0, inputs=X)
+    assert (model.num_layers, len(model.layers)) == (5, 5)
+
+
 def test_a_copy_that_would_never_run_is_refused() -> None:
     model = Fixed()
     with pytest.raises(RoleError) as refusal:

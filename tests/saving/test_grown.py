@@ -97,3 +97,64 @@ def test_a_plan_for_another_model_is_refused_and_the_model_left_as_it_was(tmp_pa
     with pytest.raises(PlanError, match=r"^this plan was made for a Nested of another structure"):
         ik.load(tmp_path / "saved", other)
     assert list(other.state_dict()) == keys
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.work = nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.work(x)
+
+
+class Counted(nn.Module):
+    """Runs as many layers as a number of its own says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth = self.num_layers = 3
+        self.layers = nn.ModuleList(Block() for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for number in range(self.num_layers):
+            x = self.layers[number](x)
+        return x
+
+
+class Around(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList([nn.Identity(), Counted()])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for stage in self.stages:
+            x = stage(x)
+        return x
+
+
+@pytest.mark.parametrize("form", ["checkpoint", "plan"])
+def test_a_model_that_keeps_its_depth_runs_all_its_layers_when_loaded(
+    form: Literal["checkpoint", "plan"], tmp_path: Path
+) -> None:
+    x = torch.randn(2, 4)
+    model = Around().eval()
+    ik.insert(model, "stages.1.layers", after=[0, 2], count=2, inputs=x)
+    with pytest.warns(ik.IdentikitWarning):
+        ik.duplicate(model, "stages.1.layers", [3], inputs=x)
+    ik.save(model, tmp_path / "grown", form, inputs=x)
+    again = ik.load(tmp_path / "grown", Around())
+    assert (again.stages[1].num_layers, again.stages[1].depth, len(again.stages[1].layers)) == (8, 8, 8)  # type: ignore[index,union-attr,arg-type]
+    assert torch.equal(again(x), model(x))
+
+
+def test_numbers_that_another_model_lacks_are_told(tmp_path: Path) -> None:
+    x = torch.randn(2, 4)
+    model = Around().eval()
+    ik.insert(model, "stages.1.layers", after=0, inputs=x)
+    ik.save(model, tmp_path / "grown", inputs=x)
+    other = Around()
+    del other.stages[1].depth  # type: ignore[union-attr]
+    with pytest.raises(PlanError, match="which Around has no layers for"):
+        ik.load(tmp_path / "grown", other)
+    assert (other.stages[1].num_layers, len(other.stages[1].layers)) == (3, 3)  # type: ignore[union-attr,arg-type]

@@ -24,11 +24,11 @@ from identikit.growing.grow import (
     put_in,
     require_decoding,
 )
-from identikit.growing.grown import grown_history
-from identikit.growing.outcome import moved, require_used, unchanged
+from identikit.growing.grown import grown_history, with_counts
+from identikit.growing.outcome import layers_beside, left_out, moved, require_used, unchanged
 from identikit.plan import Edit
 from identikit.structure.override import Forward, overriding
-from identikit.surgery.carried import carry, first_paths
+from identikit.surgery.carried import carried, carry, first_paths
 from identikit.surgery.decoding import Decoding
 from identikit.surgery.forwards import EditedForward, forward_for
 
@@ -70,8 +70,8 @@ def duplicate(
     expected, decoding = anatomy.run(), Decoding(anatomy)
     with ExitStack() as undo:
         new = put_in(found.model, anatomy.family, found.path, behind, undo)
-        why = _without_copies(anatomy, paths, behind, new, expected, depth)
-        if why is not None and count_in_step(found.model, found.path, depth, undo):
+        why, counts = _without_copies(anatomy, paths, behind, new, expected, depth), list[str]()
+        if why is not None and (counts := count_in_step(found.model, found.path, depth, undo)):
             why = _without_copies(anatomy, paths, behind, new, expected, depth)
         if why is not None:
             raise RoleError(
@@ -82,7 +82,7 @@ def duplicate(
         message = _said(anatomy, stack, numbers, new, expected, depth)
         require_used(anatomy, new)
         undo.pop_all()
-    carry(found.model, history)
+    carry(found.model, with_counts(history, carried(found.model), counts))
     warnings.warn(message, IdentikitWarning, stacklevel=2)
     return model
 
@@ -117,21 +117,21 @@ def _without_copies(
     source = {id(copied): paths[number] for own in behind.values() for number, copied in own}
     ran: set[str] = set()
 
-    def wrap(path: str, module: nn.Module, _: Forward) -> Forward:
-        bypass = _bypass(anatomy, source[id(module)])
+    def wrap(path: str, module: nn.Module, forward: Forward) -> Forward:
+        does = _bypass(anatomy, source[id(module)]) if path in new else forward
 
-        def bypassed(*args: Any, **kwargs: Any) -> Any:
+        def noted(*args: Any, **kwargs: Any) -> Any:
             ran.add(path)
-            return bypass(*args, **kwargs)
+            return does(*args, **kwargs)
 
-        return bypassed
+        return noted
 
     try:
-        with overriding({path: anatomy.model.get_submodule(path) for path in new}, wrap):
+        with overriding(layers_beside(anatomy, new), wrap):
             output = anatomy.run()
     except NOT_RUN as cause:
         return f" ({' '.join(str(cause).split())})"
-    if idle := next((path for path in new if path not in ran), None):
+    if idle := left_out(anatomy, new, ran):
         return f' ("{idle}" never runs)'
     return None if unchanged(output, expected, depth, len(new)) else ""
 

@@ -117,14 +117,16 @@ def put_in(model: nn.Module, family: Family, stack: str, behind: Behind, undo: E
     return [inside_of(stack, new) for new, (_, layer) in enumerate(order) if id(layer) in copies]
 
 
-def count_in_step(model: nn.Module, stack: str, depth: int, undo: ExitStack) -> bool:
-    """Let the modules around `stack` know its depth where they keep the old one in a number; whether any did."""
-    now, parts, changed = len(model.get_submodule(stack)._modules), stack.split("."), False
-    for around in dict.fromkeys(model.get_submodule(".".join(parts[:count])) for count in range(len(parts))):
+def count_in_step(model: nn.Module, stack: str, depth: int, undo: ExitStack) -> list[str]:
+    """Let the modules around `stack` know its depth where they keep the old one in a number; the paths of those."""
+    now, parts, changed = len(model.get_submodule(stack)._modules), stack.split("."), []
+    for place in dict.fromkeys(".".join(parts[:count]) for count in range(len(parts))):
+        around = model.get_submodule(place)
         for name, value in list(vars(around).items()):
             if type(value) is int and value == depth and any(word in name for word in ("layer", "block", "depth")):
                 undo.callback(vars(around).__setitem__, name, value)
-                vars(around)[name], changed = now, True
+                vars(around)[name] = now
+                changed.append(inside_of(place, name))
     return changed
 
 

@@ -34,6 +34,19 @@ def grown_history(anatomy: Anatomy, edits: Sequence[Edit]) -> Carried:
     return Carried(plan, anatomy.family.configuration(model))
 
 
+def with_counts(history: Carried, before: Carried | None, counts: Sequence[str]) -> Carried:
+    """`history` with the numbers (paths of attributes) that the edits since `before` brought in step.
+
+    Without them a model that is loaded would run as many layers as its code says, and leave out the rest.
+    """
+    if not counts:
+        return history
+    old = before.plan.edits if before else frozenset()
+    told = [(f"told{number}", history.first_path(place)) for number, place in enumerate(counts, 1)]
+    edits = {edit if edit in old else replace(edit, options=(*edit.options, *told)) for edit in history.plan}
+    return replace(history, plan=replace(history.plan, edits=frozenset(edits)))
+
+
 def _count(history: Carried | None, at: str) -> int:
     edits = history.plan if history else ()
     return sum(int(dict(edit.options).get("count") or 0) for edit in edits if edit.at == at and edit.op in GROWING)

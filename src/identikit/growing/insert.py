@@ -23,14 +23,14 @@ from identikit.growing.grow import (
     put_in,
     require_decoding,
 )
-from identikit.growing.grown import grown_history
+from identikit.growing.grown import grown_history, with_counts
 from identikit.growing.identity_init import make_identity
-from identikit.growing.outcome import require_used, unchanged
+from identikit.growing.outcome import layers_beside, left_out, require_used, unchanged
 from identikit.plan import Edit
 from identikit.structure.override import Forward, overriding
 from identikit.structure.streams import Flow
 from identikit.structure.watch import parameter_names
-from identikit.surgery.carried import carry
+from identikit.surgery.carried import carried, carry
 from identikit.surgery.decoding import Decoding
 
 
@@ -80,8 +80,8 @@ def insert(
     decoding = Decoding(anatomy)
     with ExitStack() as undo:
         new = put_in(found.model, anatomy.family, found.path, behind, undo)
-        why = _changed(anatomy, new, flows, expected, depth)
-        if why is not None and count_in_step(found.model, found.path, depth, undo):
+        why, counts = _changed(anatomy, new, flows, expected, depth), list[str]()
+        if why is not None and (counts := count_in_step(found.model, found.path, depth, undo)):
             why = _changed(anatomy, new, flows, expected, depth)
         if why is not None:
             raise RoleError(
@@ -91,7 +91,7 @@ def insert(
         require_used(anatomy, new)
         require_decoding(found, decoding, unchanged=True)
         undo.pop_all()
-    carry(found.model, history)
+    carry(found.model, with_counts(history, carried(found.model), counts))
     _let_train(found.model, new, freeze)
     return model
 
@@ -110,22 +110,22 @@ def _changed(anatomy: Anatomy, new: list[str], flows: dict[int, Flow | None], ex
     off: dict[str, float] = {}
 
     def wrap(path: str, module: nn.Module, forward: Forward) -> Forward:
-        flow = flows[id(module)] or Flow()
+        flow = flows.get(id(module)) or Flow()
 
         def looked_at(*args: Any, **kwargs: Any) -> Any:
             streams = handed_on(flow, parameter_names(forward), args, kwargs)
             output = forward(*args, **kwargs)
-            off[path] = max(off.get(path, 0.0), apart(output, streams))
+            off[path] = max(off.get(path, 0.0), apart(output, streams) if path in new else 0.0)
             return output
 
         return looked_at
 
     try:
-        with overriding({path: anatomy.model.get_submodule(path) for path in new}, wrap):
+        with overriding(layers_beside(anatomy, new), wrap):
             output = anatomy.run()
     except NOT_RUN as cause:
         return f" ({' '.join(str(cause).split())})"
-    if idle := next((path for path in new if path not in off), None):
+    if idle := left_out(anatomy, new, off):
         return f' ("{idle}" never runs)'
     if odd := next((path for path in new if off[path] > CLOSE), None):
         return f' ("{odd}" changes its input by {off[odd]:.2g} of its size there)'

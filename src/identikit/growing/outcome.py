@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -30,6 +30,26 @@ def unchanged(output: Any, expected: Any, depth: int, added: int) -> bool:
         return True
     shorter = without_entries(output, expected, [Cut(depth + added, added)])
     return difference(shorter, expected) <= _UNCHANGED
+
+
+def layers_beside(anatomy: Anatomy, new: Sequence[str]) -> dict[str, nn.Module]:
+    """Every layer of the stack that grew, the new ones among them, by its path now."""
+    stack = new[0].rpartition(".")[0]
+    return {
+        f"{stack}.{name}" if stack else name: layer
+        for name, layer in anatomy.model.get_submodule(stack).named_children()
+    }
+
+
+def left_out(anatomy: Anatomy, new: Sequence[str], ran: Collection[str]) -> str | None:
+    """The first layer of the stack that does not run, though it did or is new.
+
+    A stack that counts to its old depth leaves out its last layer, and where that is the identity (it was put in) the
+    output does not tell.
+    """
+    before = {id(calls[0].module) for calls in anatomy.watched.by_path.values()}
+    wanted = (path for path, layer in layers_beside(anatomy, new).items() if path in new or id(layer) in before)
+    return next((path for path in wanted if path not in ran), None)
 
 
 def moved(now: Any, before: Any) -> float:

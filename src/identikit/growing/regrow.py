@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
@@ -63,6 +64,19 @@ def _put_in(model: nn.Module, family: Family, history: Carried, edit: Edit, undo
     paths = [history.present_path(source) for source in sources]
     copies = [(int(path.rpartition(".")[2]), copy_of(model, path)) for path in paths]
     put_in(model, family, found.path, {int(name): copies}, undo)
+    for where, attribute in _told(history, edit):
+        around: dict[str, Any] = vars(model.get_submodule(where)) if where in dict(model.named_modules()) else {}
+        if type(around.get(attribute)) is not int:
+            raise wrong
+        undo.callback(around.__setitem__, attribute, around[attribute])
+        around[attribute] += count
+
+
+def _told(history: Carried, edit: Edit) -> list[tuple[str, str]]:
+    """The numbers that keep the depth, and were brought in step then: module (path of the model now) and attribute."""
+    places = [str(value) for name, value in edit.options if name.startswith("told")]
+    found = [history.present_path(place).rpartition(".") for place in places]
+    return [(module, attribute) for module, _, attribute in found]
 
 
 def _up_to(at: str, count: int) -> list[str] | None:
