@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ MOVES = {
     *("clone", "contiguous", "_to_copy", "copy_", "permute", "view", "reshape", "_unsafe_view", "roll", "transpose"),
     *("t", "slice", "select", "unsqueeze", "squeeze", "expand", "alias", "detach", "unbind", "split", "chunk"),
     *("as_strided", "split_with_sizes", "native_dropout", "dropout", "_reshape_alias", "lift_fresh", "cat", "flip"),
+    *("index", "index_put_"),
 }  # fmt: skip
 UNSEEN = "aten::detach"  # a view; torch makes some in the one run and not in the other
 ADDS = {"add", "add_", "sub", "sub_", "addcmul", "addcmul_"}
@@ -43,15 +44,20 @@ class Called:
     start: int
     end: int = -1
     output: torch.Tensor | None = None
+    beside: tuple[torch.Tensor, ...] = ()  # its other outputs
 
 
 @dataclass(frozen=True)
 class Addition:
-    """The first addition that a layer's output goes into: its number, which of its terms that is, and the class."""
+    """The first addition that a layer's output goes into: its number, which of its terms that is, and the class.
+
+    `beside`: number and term for its other outputs (tokens and global tokens, each added to its own stream).
+    """
 
     number: int
     term: int
     kind: str
+    beside: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(eq=False)
@@ -111,8 +117,9 @@ def wrapped(model: nn.Module, tape: Tape) -> Iterator[None]:
             output = forward(*args, **kwargs)
             tape.open.pop()
             tape.calls[own].end = len(tape.ops)
-            floating = (value for value in tensors(output) if value.is_floating_point())
-            tape.calls[own].output = next(floating, None)
+            floating = [value for value in tensors(output) if value.is_floating_point()]
+            tape.calls[own].output = next(iter(floating), None)
+            tape.calls[own].beside = tuple(floating[1:])
             return output
 
         return noted
@@ -130,6 +137,14 @@ def wrapped(model: nn.Module, tape: Tape) -> Iterator[None]:
 
 def addition_of(tape: Tape, call: Called) -> Addition | None:
     """The residual addition that the call's output goes into and nothing else; None where there is none."""
+    found = _addition_of(tape, call)
+    if found is None or not call.beside:
+        return found
+    others = [_addition_of(tape, replace(call, output=other)) for other in call.beside]
+    return replace(found, beside=tuple((other.number, other.term) for other in others if other is not None))
+
+
+def _addition_of(tape: Tape, call: Called) -> Addition | None:
     if call.output is None:
         return None
     own, scaled = {memory(call.output)}, False
@@ -204,18 +219,18 @@ def _where(tape: Tape, number: int) -> str:
 
 
 class Without(TorchDispatchMode):
-    """At one operation, the other term is the sum."""
+    """At the layer's additions, the other term is the sum."""
 
     def __init__(self, addition: Addition) -> None:
         super().__init__()
-        self.addition, self.number = addition, -1
+        self.terms, self.number = dict([(addition.number, addition.term), *addition.beside]), -1
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.number += func._schema.name != UNSEEN
-        if self.number != self.addition.number:
+        if self.number not in self.terms:
             return func(*args, **(kwargs or {}))
         given = tensors((args, kwargs or {}))
-        other = given[1 if self.addition.term == 0 else 0]
+        other = given[1 if self.terms[self.number] == 0 else 0]
         if not func._schema.name.endswith("_"):
             return other.clone()
         return args[0] if other is args[0] else args[0].copy_(other)
