@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import copy
 import inspect
+import io
+from contextlib import redirect_stdout
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from identikit.batches import Batch
+from identikit.batches import Batch, tensors_of
+from identikit.families.transformers_inputs import example
 from identikit.families.transformers_quiet import silenced
 from identikit.structure.traceless import traceless
 
 STEPS = 3
-_FORCED = ("forced_bos_token_id", "forced_eos_token_id", "repetition_penalty")
-_PROMPTS = ("input_ids", "attention_mask", "pixel_values", "input_features", "input_values")
+_ROWS, _TOKENS = 2, 64  # of a prompt: what is wrong with a cache shows in a few, and a user's batch may be large
+_TEXT = ("input_ids", "attention_mask")
+_PROMPTS = (*_TEXT, "pixel_values", "input_features", "input_values")
+_CACHES = ("cache_implementation", "cache_config")  # the settings that stay: which cache it is that is asked about
+_OTHER_PASS = ("labels", "use_cache", "return_dict", "encoder_outputs")  # of a user's batch: not for these passes
 
 
 class Decoder:
@@ -36,11 +43,11 @@ class Decoder:
         A token that may not be chosen has none there (infinite).
         """
         given = {name: value for name, value in self._batch.copied().kwargs.items() if name in _PROMPTS}
-        if not self._both and "attention_mask" in given:
-            given["attention_mask"] = torch.ones_like(given["attention_mask"])
+        if not self._both:
+            given = _prompt(given, _most_tokens(self._model))
         seen = _Seen()
         how = {"max_new_tokens": STEPS, "min_new_tokens": STEPS, "do_sample": False, "num_beams": 1, "use_cache": True}
-        with silenced(), traceless(self._model):
+        with silenced(), redirect_stdout(io.StringIO()), traceless(self._model):  # some models print in there
             torch.manual_seed(0)
             self._model.generation_config = _own_scores(self._model)  # put back with all the rest
             self._model.generate(**given, **how, logits_processor=[seen])
@@ -69,16 +76,38 @@ class Decoder:
     def _beside(self) -> dict[str, Any]:
         """What forward takes beside the tokens: all that an encoder reads, or pictures and sound."""
         own = self._batch.copied().kwargs
-        names = set(own) - {self._name} if self._both else set(_PROMPTS) - {"input_ids", "attention_mask"}
-        return {name: value for name, value in own.items() if name in names}
+        if not self._both:
+            return {name: value for name, value in own.items() if name in _PROMPTS and name not in _TEXT}
+        others = ("decoder_", "past_", "output_")
+        return {name: value for name, value in own.items() if name not in _OTHER_PASS and not name.startswith(others)}
+
+
+def _prompt(given: dict[str, Any], most: int) -> dict[str, Any]:
+    """What a decoder is given to go on from: of text alone a few tokens, no padding, so that more find room."""
+    ids, mask = given.get("input_ids"), given.get("attention_mask")
+    if ids is None or ids.ndim != 2 or set(given) - set(_TEXT):  # pictures and sound belong to certain tokens
+        return given if mask is None else {**given, "attention_mask": torch.ones_like(mask)}
+    counts = mask.bool() if mask is not None and mask.shape == ids.shape else torch.ones_like(ids, dtype=torch.bool)
+    rows = [row[real][-most:] for row, real in zip(ids, counts, strict=True) if bool(real.any())][:_ROWS]
+    length = min((len(row) for row in rows), default=0)
+    cut = torch.stack([row[:length] for row in rows]) if length else ids[:_ROWS, -most:]
+    return {"input_ids": cut, "attention_mask": torch.ones_like(cut)}
+
+
+def _most_tokens(model: Any) -> int:
+    """Of a prompt: behind it the model has room for the steps. On an accelerator a place too many ends the process."""
+    config = model.config.get_text_config(decoder=True)
+    room = getattr(config, "max_position_embeddings", None)
+    return max(1, min(_TOKENS, room - 2 * STEPS)) if isinstance(room, int) and room > 0 else _TOKENS
 
 
 def _own_scores(model: Any) -> Any:
-    """A copy of the model's settings for generating, without what puts other scores in the place of its own."""
+    """A copy of the model's settings for generating, without what changes its scores or how tokens are looked for."""
     settings = copy.deepcopy(getattr(model, "generation_config", None))
-    for name in _FORCED:
-        if hasattr(settings, name):
-            setattr(settings, name, None)
+    for name, value in vars(type(settings)()).items() if settings is not None else ():
+        token = name.endswith("_token_id") and not name.startswith("forced_")
+        if not token and not name.startswith("_") and name not in _CACHES:
+            setattr(settings, name, value)
     return settings
 
 
@@ -98,9 +127,23 @@ class _Seen:
 
 
 def decoder(model: nn.Module, batch: Batch) -> Decoder | None:
-    """How `model` decodes from `batch`; None where it does not, or not from what is in it."""
-    prompts = [name for name in batch.kwargs if name in _PROMPTS]
-    return Decoder(model, batch) if prompts and may_decode(model) else None
+    """How `model` decodes from `batch`, or from its own example where that holds no prompt; None where it does not."""
+    if not may_decode(model):
+        return None
+    batch = _named(model, batch)
+    if not any(name in batch.kwargs for name in _PROMPTS if name != "attention_mask"):
+        made, there = example(model), tensors_of((batch.args, batch.kwargs))
+        if made is None:
+            return None
+        batch = made.to(there[0].device) if there else made
+    return Decoder(model, batch) if any(name in _PROMPTS for name in batch.kwargs) else None
+
+
+def _named(model: nn.Module, batch: Batch) -> Batch:
+    """`batch` with what it gives by position under the names that the model's forward has for it."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    takes = [each.name for each in inspect.signature(model.forward).parameters.values() if each.kind in kinds]
+    return replace(batch, args=(), kwargs={**dict(zip(takes, batch.args, strict=False)), **batch.kwargs})
 
 
 def cache_slots(config: Any) -> int:

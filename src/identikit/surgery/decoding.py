@@ -22,6 +22,8 @@ from identikit.structure.stacks import stacks_around
 
 CLOSE = 1e-3  # of the largest logit
 _NOISE = 30  # times as far as before the edit: rounding in few bits
+_STEPS = 8  # of rounding in 16 bits: before the edit, or after it, all of them may happen to agree
+_SHORT = (torch.float16, torch.bfloat16)
 T = TypeVar("T")
 
 
@@ -38,16 +40,17 @@ class Decoded:
     """The gap of each way to decode: as the library's `generate` does it, and step by step."""
 
     gaps: tuple[Gap, ...] = ()
+    close: float = CLOSE
 
     @property
     def in_doubt(self) -> bool:
-        """Whether any differs by more than rounding in float32."""
-        return any(gap.size > CLOSE for gap in self.gaps)
+        """Whether any differs by more than rounding."""
+        return any(gap.size > self.close for gap in self.gaps)
 
     def worse_than(self, before: Decoded) -> Gap | None:
         """A way that the edit broke, if any: one that worked `before`."""
         pairs = zip(self.gaps, before.gaps, strict=False)
-        broken = (now for now, old in pairs if old.size < math.inf and now.size > max(CLOSE, _NOISE * old.size))
+        broken = (now for now, old in pairs if old.size < math.inf and now.size > max(self.close, _NOISE * old.size))
         return next(broken, None)
 
 
@@ -74,7 +77,7 @@ def decoded_from(family: Family, model: nn.Module, batch: Batch) -> Decoded:
     if plain is None:
         return Decoded((Gap(math.inf, why),) * 2)
     stepped, why = _tried(lambda: decoder.stepped(tokens))
-    return Decoded((_gap(logits, plain), _gap(stepped, plain, why)))
+    return Decoded((_gap(logits, plain), _gap(stepped, plain, why)), _close(model, plain.dtype))
 
 
 def require_as_before(after: Decoded, before: Decoded, edited: str, fix: str) -> None:
@@ -129,8 +132,17 @@ def _gap(cached: torch.Tensor | None, plain: torch.Tensor, why: str = "") -> Gap
     """How far the logits [steps, rows, vocabulary] are apart; a token that may not be chosen has none."""
     if cached is None or cached.shape != plain.shape:
         return Gap(math.inf, why)
-    apart = (cached.double() - plain.double()).abs().nan_to_num(0, 0, 0).max()
+    asked = plain.isfinite() & (cached != -math.inf)
+    if not bool(cached[asked].isfinite().all()):
+        return Gap(math.inf, "its scores are not finite")
+    apart = torch.where(asked, cached.double() - plain.double(), 0).abs().max()
     return Gap(float(apart / plain.double().nan_to_num(0, 0, 0).abs().max().clamp_min(1e-30)))
+
+
+def _close(model: nn.Module, dtype: torch.dtype) -> float:
+    """How far apart rounding alone may bring two logits, as a share of the largest."""
+    dtypes = {dtype, *(value.dtype for value in model.parameters())}
+    return max([CLOSE, *(_STEPS * torch.finfo(short).eps for short in _SHORT if short in dtypes)])
 
 
 def _tried(find: Callable[[], T]) -> tuple[T | None, str]:

@@ -14,7 +14,7 @@ from identikit.replacing.options import ON_REQUEST
 from identikit.structure.override import Override
 from identikit.surgery.check import checked
 from identikit.surgery.choose import check_plan
-from identikit.surgery.decoding import decoded, decodes, require_as_before
+from identikit.surgery.decoding import Decoded, decoded, decodes, require_as_before
 from identikit.surgery.forwards import EditedForward, RunAndFill, Told, forward_for
 from identikit.surgery.handle import Handle
 from identikit.surgery.reach import unreached_expert
@@ -31,13 +31,17 @@ def install(anatomy: Anatomy, plan: Plan, *, check: bool = True, decoding: bool 
     """
     edits = check_plan(anatomy, plan)
     handle = _put_on(anatomy, plan, edits, check=check, decoding=decoding)
-    if check and decoding and decodes(anatomy.family, anatomy.model, plan.places):
-        after = decoded(anatomy)
-        if after.in_doubt:
-            handle.undo()
-            edited = f"with {', '.join(plan.places)} bypassed"
-            require_as_before(after, decoded(anatomy), edited, "Keep a layer that feeds the cache, or use ik.remove.")
-            handle = _put_on(anatomy, plan, edits, check=check, decoding=decoding)
+    try:
+        asked = check and decoding and decodes(anatomy.family, anatomy.model, plan.places)
+        after = decoded(anatomy) if asked else Decoded()
+    except BaseException:  # an interrupt, or what a library says of its model
+        handle.undo()
+        raise
+    if after.in_doubt:
+        handle.undo()
+        edited = f"with {', '.join(plan.places)} bypassed"
+        require_as_before(after, decoded(anatomy), edited, "Keep a layer that feeds the cache, or use ik.remove.")
+        handle = _put_on(anatomy, plan, edits, check=check, decoding=decoding)
     return handle
 
 
