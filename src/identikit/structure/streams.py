@@ -26,8 +26,8 @@ class Flow:
     """What becomes of the tensors, numbers and objects that a layer returns, should the layer be absent.
 
     `streams`: this output goes on in place of that input. `passed`: this output is that input, handed through.
-    `unread`: nothing reads this output later. `needed`: something does, and no input can stand in for it (of a number
-    or an object nobody can see whether it is read).
+    `unread`: nothing reads this output later. `needed`: something does (or looks at it), and no input can stand in for
+    it (of a number or an object nobody can see whether it is read).
     """
 
     streams: dict[Path, Location] = field(default_factory=dict)
@@ -52,7 +52,8 @@ def flow(watched: Watched, call: Call) -> Flow:
             result.streams[path] = source
             taken.add(source)
         else:
-            (needed if read else unread).append(path)
+            viewed = any(tick > call.end for tick in watched.looks[memory(output)])  # and None has no view
+            (needed if read or viewed else unread).append(path)
     for path, value in leaves(call.output):
         if isinstance(value, torch.Tensor) or fixed(value):
             continue

@@ -84,6 +84,7 @@ class Watched:
     calls: list[Call] = field(default_factory=list)
     output: Any = None
     reads: dict[int, list[Read]] = field(default_factory=lambda: defaultdict(list))
+    looks: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))  # when a view of a memory was made
     by_path: dict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
     takers: dict[int, list[tuple[Call, Location]]] = field(default_factory=lambda: defaultdict(list))
     makers: dict[int, list[tuple[Call, Path]]] = field(default_factory=lambda: defaultdict(list))
@@ -191,7 +192,10 @@ class _Recorder(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         inputs = [value for _, value in leaves((args, kwargs or {})) if isinstance(value, torch.Tensor)]
         self._note_made(inputs, result)
-        if not only_looks(func):
+        if only_looks(func):
+            for tensor in inputs:
+                self._watched.looks[memory(tensor)].append(self._tick)
+        else:
             caller, adding = self._open[-1] if self._open else None, adds(func)
             changed = {id(tensor) for tensor in written(func, args, kwargs or {})}
             for tensor in inputs:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Edit
 from identikit.structure.aftermath import written_later
@@ -15,6 +16,9 @@ from identikit.structure.watch import counting, version
 from identikit.surgery.forwards import EditedForward
 from identikit.surgery.handle import Handle
 from identikit.surgery.reach import not_called
+
+#: What a forward pass may raise where a layer is missing that it relies on.
+NOT_RUN = (IndexError, KeyError, AttributeError, TypeError, ValueError, RuntimeError)
 
 
 def checked(anatomy: Anatomy, handle: Handle, edits: list[Edit], run: Callable[[], Any]) -> tuple[Any, dict[str, int]]:
@@ -31,7 +35,7 @@ def checked(anatomy: Anatomy, handle: Handle, edits: list[Edit], run: Callable[[
         override.replace(counters[path])
     try:
         with counting(anatomy.model):
-            output = run()
+            output = _run(anatomy, handle, run)
         for edit in edits:
             if not counters[edit.at].calls:
                 not_called(anatomy, edit.at)
@@ -39,6 +43,18 @@ def checked(anatomy: Anatomy, handle: Handle, edits: list[Edit], run: Callable[[
         for path, override in handle.overrides.items():
             override.replace(counters[path].settled())
     return output, {edit.at: counters[edit.at].calls for edit in edits}
+
+
+def _run(anatomy: Anatomy, handle: Handle, run: Callable[[], Any]) -> Any:
+    """`run()`; raises RoleError where the model, which ran as it was, does not run without the layers."""
+    try:
+        return run()
+    except NOT_RUN as cause:
+        raise RoleError(
+            f"{type(anatomy.model).__name__} does not run with {', '.join(handle.plan.places)} out of action "
+            f"({type(cause).__name__}: {' '.join(str(cause).split())}); it was left as it was. Keep the layer, or edit "
+            "one inside it."
+        ) from cause
 
 
 class _Counted(EditedForward):

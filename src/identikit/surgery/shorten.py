@@ -16,13 +16,13 @@ from identikit.plan import Edit
 from identikit.structure.compare import difference
 from identikit.structure.per_layer import Cut, without_entries
 from identikit.structure.stacks import numbered_children, stack_of
+from identikit.surgery.check import NOT_RUN
 from identikit.surgery.likeness import likeness_of, remember
 from identikit.surgery.numbers import closed_up, renumber
 from identikit.surgery.renumber import idle_layers, number_live_layers, warn_of_numbers_left
 from identikit.surgery.replacements import Absent
 
 Forwards = Mapping[str, Callable[..., Any]]
-_NOT_RUN = (IndexError, KeyError, AttributeError, TypeError, ValueError, RuntimeError)
 
 
 def in_stack(model: nn.Module, edit: Edit) -> bool:
@@ -51,7 +51,7 @@ def shortened_or_stand_in(
             try:
                 stand_in(anatomy.model, [edit for edit in edits if edit not in shortened], forwards, mine)
                 _shorten_all(anatomy, shortened, mine)
-            except _NOT_RUN as cause:
+            except NOT_RUN as cause:
                 return None, _said(cause)
             same, why = same_output(anatomy, expected, exact=exact, cuts=cuts)
             return (mine.pop_all(), "") if same else (None, why)
@@ -102,7 +102,7 @@ def same_output(anatomy: Anatomy, expected: Any, *, exact: bool = False, cuts: S
     """
     try:
         actual = anatomy.run()
-    except _NOT_RUN as cause:
+    except NOT_RUN as cause:
         return False, _said(cause)
     apart = difference(actual, expected)
     if apart == math.inf and cuts:
