@@ -131,3 +131,15 @@ def test_a_plan_with_tensors_loads_torch_only_then(tmp_path: Path) -> None:
     code = f"import sys; from identikit.plan import Plan; {said}; {read}; {said}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+def test_two_plans_beside_each_other_do_not_share_a_file(tmp_path: Path) -> None:
+    """Only .json is an ending; layer.1 and layer.2 are names."""
+    first, second = plan_with(ONE), plan_with(TWO)
+    for plan, name in ((first, "layer.1"), (second, "layer.2"), (first, "plan.safetensors")):
+        plan.write(tmp_path / name)
+    for plan, name in ((first, "layer.1"), (second, "layer.2"), (first, "plan.safetensors")):
+        again = Plan.read(tmp_path / name)
+        assert again == plan
+        assert again.tensors.keys() == plan.tensors.keys()
+    assert (tmp_path / "layer.1.safetensors").exists()

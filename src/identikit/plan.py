@@ -181,7 +181,8 @@ class Plan:
                 if name not in self.tensors:
                     raise PlanError(
                         f'the tensor {name} ({key} of the {edit.op} at "{edit.at}") is not with this plan. '
-                        "Read the plan from its file, where the tensors lie beside it: ik.Plan.read(path)."
+                        "Read the plan from its file, where the tensors lie beside it: ik.Plan.read(path); or make "
+                        f'it again: ik.bypass(model, "{edit.at}", as_="{edit.op}", data=[batch, ...]).'
                     )
 
     def _names(self) -> list[str]:
@@ -189,8 +190,9 @@ class Plan:
 
 
 def tensors_beside(path: str | Path) -> Path:
-    """The file of the tensors of the plan file `path`."""
-    return Path(path).with_suffix(".safetensors")
+    """The file of the tensors of the plan file `path`: plan.safetensors of plan.json, mean.1.safetensors of mean.1."""
+    file = Path(path)
+    return file.with_name(f"{file.stem if file.suffix == '.json' else file.name}.safetensors")
 
 
 def _read_edit(value: Any, what: str) -> Edit:

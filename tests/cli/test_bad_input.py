@@ -81,6 +81,17 @@ def test_refused(arguments: tuple[str, ...], says: str, refused: Refused, models
     assert [name for name in after if name != "__pycache__"] == [name for name in before if name != "__pycache__"]
 
 
+def test_the_hint_names_what_the_command_line_has(refused: Refused, models: Path) -> None:
+    """--as takes no adapter: where the message offers nothing else, it is no hint."""
+    own = [each.format(m=models) for each in OWN]
+    said = refused(*own, "--at", "narrow.0")
+    assert 'as_="adapter"' in said
+    assert "--as" not in said
+    layer = ("--at", "bert.encoder.layer.3.output")
+    said = refused("scan", f"{models}/classifier", "--data", f"{models}/labelled.csv", *layer)
+    assert "On the command line: --as identity or --as zero." in said
+
+
 BUDGETS: dict[str, tuple[tuple[str, ...], str]] = {
     "a share of a score below zero": (
         ("--metric", "{m}/mine.py:negative", "--keep", "0.98"),

@@ -213,7 +213,8 @@ def test_refusals() -> None:
         apply(model, bare, inputs=X)
     assert str(missing.value) == (
         f'the tensor {name} (bias of the adapter at "layer2.0") is not with this plan. '
-        "Read the plan from its file, where the tensors lie beside it: ik.Plan.read(path)."
+        "Read the plan from its file, where the tensors lie beside it: ik.Plan.read(path); or make it again: "
+        'ik.bypass(model, "layer2.0", as_="adapter", data=[batch, ...]).'
     )
     with pytest.raises(PlanError) as by_hand:
         apply(model, Plan.of(["layer2.0"], "adapter"), inputs=X)

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except RoleError as error:
         if debug:
             raise
-        hint = " On the command line: --as identity or --as zero." if 'as_="' in str(error) else ""
+        hint = " On the command line: --as identity or --as zero." if 'as_="identity"' in str(error) else ""
         sys.exit(complain(RoleError(f"{error}{hint}")))
     except Exception as error:  # the outermost frame: everything becomes one line, or a traceback with --debug
         if debug:

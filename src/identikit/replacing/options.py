@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from identikit.errors import PlanError
 from identikit.nn.shortcuts import DOWNS, SIDES
 from identikit.plan import Edit, Option
@@ -25,16 +27,23 @@ def check_options(edit: Edit) -> None:
     for key, value in edit.options:
         if key not in known:
             raise PlanError(f'{edit.op} at "{edit.at}" has no option "{key}"; there are {", ".join(known)}.')
-        wrong = key in words and (isinstance(value, bool) or value not in words[key])
+        wrong = key in words and not any(type(value) is type(each) and value == each for each in words[key])
         if wrong:
             several = " or ".join(repr(each) for each in words[key])
             raise PlanError(f'{edit.op} at "{edit.at}": {key}={value!r} is not {several}.')
-        if key in numbers and (isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0):
-            raise PlanError(f'{edit.op} at "{edit.at}": {key}={value!r} is no number from 0 on.')
+        if key in numbers and not _number(value, above_zero=key == "ridge"):
+            least = "above 0" if key == "ridge" else "from 0 on"
+            raise PlanError(f'{edit.op} at "{edit.at}": {key}={value!r} is no finite number {least}.')
         if key == "stride":
             read_stride(edit, value)
         if key in FITTED[edit.op] and key not in edit.tensors:
             raise PlanError(f'{edit.op} at "{edit.at}": {key}={value!r} names no tensor ("sha256:...").')
+
+
+def _number(value: Option, *, above_zero: bool) -> bool:
+    """Whether it is a finite number from 0 on. Without any ridge, directions that inputs lack have no weight at all."""
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return plain and (value > 0 if above_zero else value >= 0)  # type: ignore[operator]
 
 
 def read_stride(edit: Edit, value: Option) -> list[int]:

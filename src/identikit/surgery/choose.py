@@ -38,6 +38,8 @@ def plan_for(
     """
     if as_ is not None and as_ not in _AS:
         raise RoleError(f"as_={as_!r} is none of {', '.join(_AS)}.")
+    if options is not None and not isinstance(options, Mapping):
+        raise PlanError(f'options={options!r} is no dict of options, such as {{"down": "average"}}.')
     if options and as_ not in ON_REQUEST:
         raise PlanError(f"options= are for as_={' or '.join(map(repr, ON_REQUEST))}; as_={as_!r} has none.")
     named = {path for place in places for path in anatomy.resolve(place)}

@@ -17,7 +17,7 @@ from identikit.sources.readings import Data
 from identikit.structure.override import Forward, overriding
 from identikit.structure.traceless import traceless
 from identikit.surgery.readers import AdapterReader, MeanReader, Reader, Tensors
-from identikit.surgery.replaced import Slot, replacement, shapes, slot_of
+from identikit.surgery.replaced import Slot, replacement, require_shape, shapes, slot_of
 from identikit.tensors import name_of
 
 
@@ -67,6 +67,7 @@ def _reader(anatomy: Anatomy, path: str, op: str, slot: Slot, options: Mapping[s
         return MeanReader(anatomy, slot, options)
     if slot.layout is None:
         raise RoleError(f'"{path}" {shapes(slot)}: no linear map leads from one to the other. Keep it.')
+    require_shape(path, op, slot)
     return AdapterReader(anatomy, slot, options)
 
 

@@ -86,17 +86,30 @@ def replaced_forward(anatomy: Anatomy, edit: Edit, tensors: Mapping[str, torch.T
     with torch.no_grad():
         output = at(forward(*slot.call.args, **slot.call.kwargs), slot.leaves)
     if output.shape != slot.output.shape or output.dtype != slot.output.dtype:
-        raise RoleError(
-            f'"{edit.at}" {shapes(slot)}: the {edit.op} asked for makes {_sizes(output)} of it. Leave stride and axis '
-            "out, then they are found."
-        )
+        raise RoleError(_other_shape(edit.at, edit.op, slot, _sizes(output)))
     return forward
+
+
+def require_shape(path: str, op: str, slot: Slot) -> None:
+    """Raise RoleError where the stride that the user gave leads to another shape than the layer's."""
+    if slot.layout is not None and slot.enters is not None:
+        entered = dict(slot.call.tensors_in())[slot.enters]
+        made = slot.layout.output_shape(entered.shape)
+        if made != list(slot.output.shape):
+            raise RoleError(_other_shape(path, op, slot, "x".join(map(str, made))))
 
 
 def shapes(slot: Slot) -> str:
     """What the layer takes and returns, in words."""
     taken = [value for place, value in slot.call.tensors_in() if slot.enters in (None, place)]
     return f"takes {', '.join(map(_sizes, taken)) or 'no tensor'} and returns {_sizes(slot.output)}"
+
+
+def _other_shape(path: str, op: str, slot: Slot, made: str) -> str:
+    return (
+        f'"{path}" {shapes(slot)}: the {op} asked for makes {made} of it. Leave stride and axis out, then they are '
+        "found."
+    )
 
 
 def ways_out(anatomy: Anatomy, path: str) -> str:
@@ -151,6 +164,11 @@ def _strided(layout: Layout, options: Mapping[str, Option]) -> Layout:
     edit = Edit("shortcut", "layer", (("stride", options["stride"]),))
     said = read_stride(edit, options["stride"])
     strides = tuple(said * len(layout.strides) if len(said) == 1 else said)
+    if len(strides) != len(layout.strides):
+        raise RoleError(
+            f"stride={options['stride']!r} is for {len(strides)} dimensions; this layer has {len(layout.strides)} "
+            "beside its examples and features. Leave stride out, then it is found."
+        )
     return Layout(layout.axis, layout.in_features, layout.out_features, strides)
 
 
