@@ -185,6 +185,30 @@ def test_what_is_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["checkpoint", "plan"])
+@pytest.mark.parametrize("verb", ["remove", "insert"])
+def test_what_was_edited_before_the_cut_is_loaded_into_a_model_that_was_too(
+    tmp_path: Path, verb: str, form: Any
+) -> None:
+    """The plan is one of the full model, and the cut cannot be undone to follow it."""
+
+    def edited() -> nn.Module:
+        model = case("nested").build()
+        if verb == "insert":
+            ik.insert(model, "stages.0", after=1, inputs=inputs)
+        else:
+            ik.remove(model, "stages.0.1", inputs=inputs)
+        return ik.features(model, at="stages.1", inputs=inputs)
+
+    inputs = case("nested").inputs(case("nested").build()).args[0]
+    model, other = edited(), edited()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1.5)
+    ik.save(model, tmp_path / "cut", form, inputs=inputs)
+    assert torch.equal(ik.load(tmp_path / "cut", model=other)(inputs), model(inputs))
+
+
+@pytest.mark.parametrize("form", ["checkpoint", "plan"])
 def test_what_cannot_be_saved(tmp_path: Path, form: Any) -> None:
     entry = case("vit")
     model = ik.features(entry.build())

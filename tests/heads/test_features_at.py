@@ -99,9 +99,7 @@ def test_the_zoo(name: str) -> None:
         found = batch.call(model)
     expected, found = (value[0] if isinstance(value, tuple) else value for value in (expected, found))
     assert torch.equal(found, expected) if name != "encoder_post_norm" else torch.allclose(found, expected, atol=1e-5)
-    fused = name == "encoder_post_norm"  # torch's fast path is one operation: nothing tells where its features lie
-    width = None if fused else expected.shape[-1 if expected.ndim == 3 else 1]
-    assert model.identikit_features.width == width
+    assert model.identikit_features.width == expected.shape[-1 if expected.ndim == 3 else 1]
     assert model.identikit_features.parameters > 0
 
 
@@ -204,6 +202,39 @@ def test_what_is_no_place_to_end_at(place: str) -> None:
         ik.features(model, at=place, inputs=inputs)
     assert str(error.value) == message
     assert before.changes(model) == []
+
+
+@pytest.mark.parametrize("place", [0, ["body"], nn.Linear(1, 1)])
+def test_a_place_is_a_path(place: Any) -> None:
+    model = Twice().eval()
+    with pytest.raises(PlaceError) as error:
+        ik.features(model, at=place, inputs=torch.randn(2, 8))
+    assert str(error.value) == (f'at={place!r}: a layer is named by its path, such as "layer3"; a model ends at one.')
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.cell, self.fc = nn.Embedding(24, 6), nn.LSTM(6, 6, batch_first=True), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.cell(self.embed(x))[0])
+
+
+TOKENS = torch.zeros(2, 24, dtype=torch.int64)
+WIDTHS = {
+    "transposed": (nn.Sequential(nn.Conv2d(3, 32, 1), nn.ConvTranspose2d(32, 8, 2, 2), nn.Flatten()), "1", PICTURE, 8),
+    "embedding": (Recurrent(), "embed", TOKENS, 6),
+    "gates": (Recurrent(), "cell", TOKENS, 6),
+    "shuffled": (nn.Sequential(nn.Conv2d(3, 8, 1), nn.PixelShuffle(2), nn.Flatten()), "1", PICTURE, None),
+}
+
+
+@pytest.mark.parametrize("name", WIDTHS)
+def test_the_width_is_that_of_the_features_though_a_weight_has_the_size_of_another_dimension(name: str) -> None:
+    """32 rows and 32 channels before them; 24 words, 24 places, and 24 rows of an LSTM's gates."""
+    model, layer, inputs, width = WIDTHS[name]
+    assert ik.features(model.eval(), at=layer, inputs=inputs).identikit_features.width == width
 
 
 class Changed(nn.Module):

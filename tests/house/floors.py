@@ -23,7 +23,7 @@ ARROWS: dict[str, set[str]] = {
     "cli": {"__init__"},
     "tabular": {"pruning"},
     "growing": {"surgery"},
-    "heads": {"surgery"},
+    "heads": {"surgery", "replacing"},
     "surgery": {"replacing"},
     "sources": {"families", "structure"},
     "families": {"structure"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,6 @@ from torch import nn
 from identikit.errors import SaveError
 from identikit.places import inside
 from identikit.structure.trees import leaves
-from identikit.structure.watch import Call
 
 RECORD = "identikit_features"
 """The attribute under which a cut model holds its record."""
@@ -58,14 +57,14 @@ class Before:
         self._weighty = {path for path, module in self._modules.items() if any(True for _ in module.parameters())}
         self._weights = {id(weight): weight for weight in model.parameters()}
 
-    def record(self, output: Any, at: str | None, calls: Sequence[Call] = ()) -> Features:
-        """The record of the model now that it gives `output`; `calls`: all those of a pass up to where it ends."""
+    def record(self, output: Any, at: str | None, axis: int | None = None) -> Features:
+        """The record of the model now that it gives `output`; `axis`: where its features lie, if that is known."""
         here = {id(module) for module in self._model.modules()}
         gone = [path for path, module in self._modules.items() if id(module) not in here and path in self._weighty]
         kept = {id(weight) for weight in self._model.parameters()}
         value = next(leaf for _, leaf in leaves(output) if isinstance(leaf, torch.Tensor) and leaf.is_floating_point())
         return Features(
-            width=_width(value, calls),
+            width=_width(value, axis),
             shape=tuple(value.shape[1:]),
             at=at,
             removed=tuple(path for path in gone if not any(inside(path, outer) for outer in gone)),
@@ -73,13 +72,8 @@ class Before:
         )
 
 
-def _width(value: torch.Tensor, calls: Sequence[Call]) -> int | None:
-    """The size of the dimension that holds the features: the only one, or that of the last weights behind them."""
-    sizes = [size for size in value.shape[1:] if size > 1]
-    if len(sizes) < 2:
+def _width(value: torch.Tensor, axis: int | None) -> int | None:
+    """The size of the dimension that holds the features: the only one, or that at `axis`, where it is known."""
+    if sum(size > 1 for size in value.shape[1:]) < 2:
         return max(value.shape[1:], default=None)
-    for call in sorted(calls, key=lambda each: -each.end):
-        for weight in call.module.parameters(recurse=False):
-            if weight.ndim and weight.shape[0] in sizes:
-                return weight.shape[0]
-    return None
+    return None if axis is None else value.shape[axis]

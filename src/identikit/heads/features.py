@@ -15,10 +15,11 @@ from identikit.heads.cut import drop_what_no_longer_runs, end_at, ways
 from identikit.heads.cut_proof import proved, recorded_input, recorded_output
 from identikit.heads.cut_record import RECORD, Before, Features
 from identikit.heads.ending import CutForward, Refusing, label_names, refuse_labels
-from identikit.heads.head import NOT_RUN, heads
+from identikit.heads.head import NOT_RUN, given, heads
 from identikit.heads.no_head import not_proved, refuse_without_scores
 from identikit.heads.own_cut import cut_by_its_own_method
 from identikit.heads.snapshot import structure_kept
+from identikit.replacing.layout import features_axis
 from identikit.structure.compare import difference
 from identikit.structure.trees import Path, leaves
 from identikit.structure.trees import at as leaf_at
@@ -115,6 +116,8 @@ def _cut_by_proposals(
 
 def _ended_at(anatomy: Anatomy, place: str, before: Before) -> Features:
     model, name = anatomy.model, type(anatomy.model).__name__
+    if not isinstance(place, str):
+        raise PlaceError(f'at={place!r}: a layer is named by its path, such as "layer3"; a model ends at one.')
     paths = anatomy.resolve(place)
     if len(paths) > 1:
         raise PlaceError(f'"{place}" means {len(paths)} layers; a model ends at one. Name it: at="{paths[-1]}".')
@@ -134,7 +137,8 @@ def _ended_at(anatomy: Anatomy, place: str, before: Before) -> Features:
     _require_same(anatomy, lambda output: output, truth)
     drop_what_no_longer_runs(anatomy)
     _require_same(anatomy, lambda output: output, truth)
-    return before.record(truth, path, [call for call in anatomy.watched.calls if call.end <= calls[0].end])
+    made = given(calls[0])
+    return before.record(truth, path, None if made is None else features_axis(anatomy.watched, calls[0], made))
 
 
 def _require_same(anatomy: Anatomy, read: Callable[[Any], Any], truth: Any) -> None:

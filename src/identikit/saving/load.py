@@ -17,11 +17,12 @@ from identikit.growing.regrow import regrow
 from identikit.plan import Plan
 from identikit.saving.layout import CONFIGURATION, PLAN, PLAN_WEIGHTS
 from identikit.saving.replay import constructed, cuts_of, expected_names, replayed
-from identikit.saving.weights import check_fits, fill, read_weights
+from identikit.saving.weights import check_fits, fill, first_name, read_weights
 from identikit.saving.zeroed import take_out_zeroed
 from identikit.sources.device import read_device, read_dtype
 from identikit.sources.model import open_model
-from identikit.surgery.carried import Carried, carry, shortened_by
+from identikit.surgery.carried import Carried, carried, carry, shortened_by
+from identikit.surgery.learned import own_names
 
 _LIBRARIES = ("config.json", "modules.json")
 
@@ -82,6 +83,11 @@ def _from_plan(place: Path, file: Path, model: nn.Module | None, inputs: Any, fa
             "Pass the full model: model=..."
         )
     first = file.name == PLAN_WEIGHTS
+    if _is_edited_so(full, plan):
+        names = [name for name in full.state_dict() if name not in own_names(full)]
+        check_fits(stored, full, {name: first_name(full, name) if first else name for name in names})
+        fill(full, stored, by_first_name=first)
+        return full
     with ExitStack() as undo:
         undo.callback(regrow(full, plan, family_of(full, family)))
         if first or not stored.needs_example:
@@ -90,6 +96,12 @@ def _from_plan(place: Path, file: Path, model: nn.Module | None, inputs: Any, fa
         undo.pop_all()
     fill(made, stored, by_first_name=first)
     return made
+
+
+def _is_edited_so(model: nn.Module, plan: Plan) -> bool:
+    """Whether a model handed in had the plan's edits already: a cut that came after them cannot be made before."""
+    before = carried(model)
+    return before is not None and bool(plan.edits) and before.plan.edits == plan.edits
 
 
 def first_configuration(place: Path) -> dict[str, Any] | None:
