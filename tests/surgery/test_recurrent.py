@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import rnn
 
 import identikit as ik
 from identikit.errors import RoleError
@@ -71,3 +72,31 @@ def test_what_no_operation_shows_is_refused_in_one_line() -> None:
             "'shape'); it was left as it was. Keep the layer, or edit one inside it."
         )
         assert before.changes(model) == []
+
+
+class Packed(nn.Module):
+    """Sequences of unequal length, packed for the recurrent layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.head = nn.LSTM(6, 6, batch_first=True), nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        packed = rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        out: torch.Tensor = self.head(rnn.pad_packed_sequence(self.layer(packed)[0], batch_first=True)[0])
+        return out
+
+
+def test_a_layer_between_packed_sequences() -> None:
+    model, lengths = Packed().eval(), torch.tensor([3, 5, 2])
+    x = torch.randn(3, 5, 6) * (torch.arange(5) < lengths[:, None])[..., None]
+    inputs = {"x": x, "lengths": lengths}
+    with torch.no_grad():
+        absent = {"identity": model.head(x), "zero": model.head(torch.zeros_like(x))}
+        for as_, expected in absent.items():
+            with ik.bypass(model, "layer", inputs=inputs, as_=as_):
+                torch.testing.assert_close(model(**inputs), expected)
+        torch.testing.assert_close(
+            ik.remove(model, "layer", inputs=inputs, as_="identity")(**inputs), absent["identity"]
+        )

@@ -47,7 +47,7 @@ class Mean(Replacement):
 
     def __init__(self, layout: Layout, tensors: Mapping[str, torch.Tensor]) -> None:
         super().__init__(layout)
-        self.register_buffer("value", tensors["value"].detach().clone())
+        self.register_buffer("value", _own(tensors["value"]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shape = self.layout.output_shape(x.shape)
@@ -75,8 +75,8 @@ class Adapter(Replacement):
     def __init__(self, layout: Layout, tensors: Mapping[str, torch.Tensor], *, down: str = "subsample") -> None:
         super().__init__(layout)
         self.thin = thinning(layout, down)
-        self.weight = nn.Parameter(tensors["weight"].detach().clone(), requires_grad=False)
-        self.bias = nn.Parameter(tensors["bias"].detach().clone(), requires_grad=False)
+        self.weight = nn.Parameter(_own(tensors["weight"]), requires_grad=False)
+        self.bias = nn.Parameter(_own(tensors["bias"]), requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         weight, bias, dims = self.weight.to(x), self.bias.to(x), len(self.layout.strides)
@@ -84,7 +84,16 @@ class Adapter(Replacement):
             x = _features_first(self.thin, x, self.layout)
         if self.layout.axis == LAST:
             return functional.linear(x, weight, bias)
+        if dims > len(_CONVOLVE):  # no convolution has so many: they are lined up for one that has one
+            lined_up = functional.conv1d(x.flatten(2), weight[..., None], bias)
+            return lined_up.reshape(*lined_up.shape[:2], *x.shape[2:])
         return _CONVOLVE[dims - 1](x, weight.reshape(*weight.shape, *[1] * dims), bias)
+
+
+def _own(value: torch.Tensor) -> torch.Tensor:
+    """A copy that can be trained, though the layer be replaced in inference mode."""
+    with torch.inference_mode(False):
+        return value.detach().clone()
 
 
 def thinning(layout: Layout, down: str) -> PadShortcut | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import PackedSequence
 
 Path = tuple[str | int, ...]
 
@@ -48,6 +49,8 @@ def rebuilt(tree: Any, function: Callable[[Path, Any], Any], path: Path = ()) ->
         return type(tree)(**values) if dataclasses.is_dataclass(tree) else _mapping(tree, values)
     if isinstance(tree, (tuple, list)):
         items = list(values.values())
+        if isinstance(tree, PackedSequence):  # its constructor looks into tensors, and these may be anything
+            return PackedSequence._make(items)
         return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
     return dataclasses.replace(tree, **values)
 

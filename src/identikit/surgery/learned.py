@@ -26,7 +26,7 @@ def with_present_tensors(model: nn.Module, plan: Plan) -> Plan:
         options = dict(edit.options)
         for key, value in module.state_dict().items():
             known = tensors.get(edit.tensors.get(key, ""))
-            if known is None or not torch.equal(known.to(value), value):
+            if known is None or known.dtype != value.dtype or not torch.equal(known.to(value), value):
                 held = value.detach().cpu().clone()
                 options[key] = name_of(held)
                 tensors[str(options[key])] = held

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from identikit.batches import Batch
-from identikit.errors import DataError, IdentikitWarning
+from identikit.errors import DataError, IdentikitWarning, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.nn.shortcuts import DOWNS
 from identikit.plan import Option
@@ -20,9 +20,9 @@ from identikit.replacing.mean import RunningMean
 from identikit.replacing.padding import counted
 from identikit.sources.readings import Data
 from identikit.structure.override import Forward
-from identikit.structure.trees import at
+from identikit.structure.trees import at, shape_of
 from identikit.surgery.forwards import Taken
-from identikit.surgery.replaced import Slot
+from identikit.surgery.replaced import NESTED, Slot
 
 #: Shares of the inputs' own size. The first is hardly any, the last leaves nothing but the prior.
 RIDGES = (1e-9, 1e-6, 1e-3, 1.0, 1e6)
@@ -47,7 +47,10 @@ class Reader:
         def read(*args: Any, **kwargs: Any) -> Any:
             entered = Taken(enters).of(args, kwargs).clone() if enters is not None else None
             output = forward(*args, **kwargs)
-            self._take(entered, at(output, self._slot.leaves))
+            made = at(output, self._slot.leaves)
+            if shape_of(made) is None:
+                raise RoleError(f'on the data, "{self._slot.call.path}" {NESTED}')
+            self._take(entered, made)
             return output
 
         return read

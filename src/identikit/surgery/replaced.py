@@ -17,9 +17,14 @@ from identikit.replacing.maps import Adapter, Mean, Replacement, Shortcut
 from identikit.replacing.options import FITTED, read_stride
 from identikit.structure.roles import never_ran
 from identikit.structure.streams import Flow
-from identikit.structure.trees import Path, at
+from identikit.structure.trees import Path, at, shape_of
 from identikit.structure.watch import Call, Location
 from identikit.surgery.forwards import EditedForward, RunAndMean, forward_with, own_forward
+
+NESTED = (
+    "returns a nested tensor, which cannot be replaced: nn.TransformerEncoder packs padded examples so. Make it with "
+    "enable_nested_tensor=False."
+)
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,12 @@ def slot_of(anatomy: Anatomy, path: str, options: Mapping[str, Option]) -> Slot:
     call, flow = calls[0], verdict.flow
     leaves = _leaving(path, call, flow)
     output = dict(call.tensors_out())[leaves]
+    if shape_of(output) is None:
+        raise RoleError(f'"{path}" {NESTED}')
     known = flow.streams.get(leaves) or flow.passed.get(leaves)
     axes = _axes(anatomy, call, output, options)
     for place, value in call.tensors_in():
-        if known in (None, place) and value.is_floating_point() and value.dtype == output.dtype:
+        if known in (None, place) and shape_of(value) is not None and value.dtype == output.dtype:
             found = next((one for axis in axes if (one := layout_of(value.shape, output.shape, axis))), None)
             if found is not None:
                 return Slot(call, flow, leaves, place, _strided(found, options))
