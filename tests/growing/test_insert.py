@@ -12,7 +12,7 @@ from torch import nn
 
 import identikit as ik
 from identikit.batches import Batch, tensors_of
-from identikit.errors import IdentikitWarning, PlaceError, PlanError, RoleError
+from identikit.errors import IdentikitWarning, ModelError, PlaceError, PlanError, RoleError
 from identikit.families import family_of
 from identikit.surgery.carried import carried
 from laws.snapshot import Snapshot
@@ -266,6 +266,34 @@ def test_numbers_of_numpy_are_numbers() -> None:
     ik.insert(model, "model.layers", after=np.array([0, -1]), count=np.int64(2), inputs=entry.inputs(model))  # type: ignore[arg-type]
     assert len(model.model.layers) == 8
     assert ik.Plan.from_json(carried(model).plan.to_json()) == carried(model).plan  # type: ignore[union-attr]
+
+
+def test_a_dictionary_of_layers_is_not_proposed_for_itself() -> None:
+    model = nn.Sequential(nn.ModuleDict({"0": nn.Linear(2, 2), "1": nn.Linear(2, 2)}))
+    with pytest.raises(PlaceError, match=r'^"0" is a ModuleDict, no list of numbered layers\.$'):
+        ik.insert(model, "0", after=0)
+
+
+NO_MODELS: list[tuple[Any, str]] = [
+    (7, "a model is an nn.Module; this is of type int. Build or load it first."),
+    (nn.Linear, "a model is an nn.Module; this is the class Linear. Build or load it first."),
+    (
+        "scripted",
+        "RecursiveScriptModule: a scripted or traced model runs inside TorchScript, where no layer can be watched or "
+        "edited. Edit the model first, then script it.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("model", "message"), NO_MODELS)
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+def test_what_is_no_model_is_told(model: Any, message: str) -> None:
+    if model == "scripted":
+        model = torch.jit.script(nn.Sequential(nn.Linear(2, 2)))  # type: ignore[no-untyped-call]
+    for verb in (lambda: ik.insert(model, "0", after=0), lambda: ik.features(model, inputs=torch.randn(1, 2))):
+        with pytest.raises(ModelError) as refusal:
+            verb()
+        assert str(refusal.value) == message
 
 
 def test_no_count() -> None:

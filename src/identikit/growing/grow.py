@@ -27,6 +27,9 @@ Behind = Mapping[int, Sequence[tuple[int, nn.Module]]]
 """By the number of a layer, what is put in behind it: the number of the layer it is a copy of, and the copy."""
 
 
+_LISTS = (nn.ModuleList, nn.Sequential)
+
+
 @dataclass(frozen=True)
 class Stack:
     """A container of numbered layers that may grow; `path` is "" where it is the model itself."""
@@ -46,10 +49,11 @@ def growable(model: nn.Module, place: str) -> Stack:
     Raises PlaceError where it is none, PlanError where an edit is applied to the model now, or was done to a model
     inside it, whose history would not know of the growth.
     """
+    inner = unwrapped(model)
     refuse_shared(model)
     if not isinstance(place, str):
         raise PlaceError(f'stack={place!r}: a stack is named by its path, such as "model.layers"; one at a time.')
-    inner, path = unwrapped(model), place.removeprefix(prefix_of(model))
+    path = place.removeprefix(prefix_of(model))
     if live_plans(inner) or is_edited(inner):
         raise PlanError("an edit is still applied to this model. Undo the handle, then let the stack grow.")
     told = next((path for path, module in inner.named_modules() if path and carried(module) is not None), None)
@@ -59,9 +63,10 @@ def growable(model: nn.Module, place: str) -> Stack:
         known = [each for each, _ in inner.named_modules(remove_duplicate=False) if each]
         path = expand(path, known, model=type(inner).__name__)[0]
     container = inner.get_submodule(path)
-    if not isinstance(container, (nn.ModuleList, nn.Sequential)) or not numbered_children(container):
-        named = isinstance(container, (nn.ModuleList, nn.Sequential)) and len(container)
-        lists = (each for each, module in inner.named_modules() if numbered_children(module))
+    if not isinstance(container, _LISTS) or not numbered_children(container):
+        named = isinstance(container, _LISTS) and len(container)
+        numbered = (each for each in inner.named_modules() if isinstance(each[1], _LISTS))
+        lists = (each for each, module in numbered if numbered_children(module))
         near = "" if named else next((f' This model has "{each}".' for each in lists if each), "")
         what = f'"{path}" is a {type(container).__name__}' if path else f"the model is a {type(container).__name__}"
         raise PlaceError(f"{what}, no list of numbered layers{' (they have names)' if named else ''}.{near}")

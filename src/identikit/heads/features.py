@@ -23,6 +23,7 @@ from identikit.replacing.layout import features_axis
 from identikit.structure.compare import difference
 from identikit.structure.trees import Path, leaves
 from identikit.structure.trees import at as leaf_at
+from identikit.structure.wrappers import unwrapped
 from identikit.surgery.around import is_edited, refuse_shared
 from identikit.surgery.carried import live_plans
 
@@ -55,9 +56,9 @@ def features(model: nn.Module, at: str | None = None, *, inputs: Any = None, fam
             processes share the model. InputsError: no example is known, it holds labels, or the weights have no values.
             The model is as it was after any of them.
     """
+    inner = unwrapped(model)  # without what torch has put around it
     refuse_shared(model)
     anatomy = anatomy_of(model, inputs, family)
-    inner = anatomy.model  # without what torch has put around it
     _check_ready(anatomy)
     before, put_back = Before(inner), structure_kept(inner)
     try:
