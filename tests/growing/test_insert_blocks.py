@@ -232,3 +232,24 @@ def test_a_copy_that_would_never_run_is_refused() -> None:
         "identity: the stack does more than run its layers in order. It was left as it was."
     )
     assert (model.num_layers, len(model.layers)) == (3, 3)
+
+
+class Numbered(nn.Module):
+    """Tells each layer its number, so that none of them simply hands on what the one before it returned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(TinyScale() for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for number, layer in enumerate(self.layers):
+            x = layer(x + number)
+        return x
+
+
+def test_an_unproved_layer_is_refused_without_a_fix_that_growth_does_not_take() -> None:
+    with pytest.raises(RoleError) as refusal:
+        ik.insert(Numbered(), "layers", after=1, inputs=X)
+    assert str(refusal.value) == (
+        '"layers.1" is neither a block nor a proved residual branch. Only a whole block can be copied behind itself.'
+    )

@@ -167,6 +167,7 @@ def check_growth(anatomy: Anatomy, path: str) -> None:
     verdict = anatomy.verdict(path)
     if not verdict.ok or verdict.role != "block":
         why = verdict.why if not verdict.ok else f'"{path}" is a {verdict.role}, no whole block.'
+        why = why.partition(" Say which you mean: as_=")[0]  # bypass takes that word, growth does not
         raise RoleError(f"{why} Only a whole block can be copied behind itself.")
     if any(value.is_meta for value in model.get_submodule(path).parameters()):
         raise RoleError(f'the weights of "{path}" are on the meta device, so nothing can be proved. Load them first.')
