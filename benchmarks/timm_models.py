@@ -19,6 +19,7 @@ Rows already in FOLDER (one file per timm file) are not computed again. Writes b
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import random
 import shutil
@@ -85,20 +86,27 @@ def built(name: str) -> nn.Module:
 
 @contextmanager
 def plainly_bypassed(model: nn.Module, path: str) -> Iterator[None]:
-    """The reference: the module returns copies of the tensors that it is given, then what more it makes."""
+    """The reference: the module returns copies of the tensors that it is given, then what more it makes.
+
+    Where it makes one tensor, the first of its shape (CaiT's last blocks take the picture and the class token).
+    """
     module = model.get_submodule(path)
-    own = module.forward
+    own, held = module.forward, vars(module).get("forward")
 
     def plain(*args: Any, **kwargs: Any) -> Any:
-        made = own(*[value.clone() if isinstance(value, torch.Tensor) else value for value in args], **kwargs)
         given = [value.clone() for _, value in leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
-        return given[0] if isinstance(made, torch.Tensor) else type(made)([*given, *made[len(given) :]][: len(made)])
+        made = own(*copy.deepcopy(args), **kwargs)  # HRNet's modules write into the list that they take
+        if isinstance(made, torch.Tensor):
+            return next(value for value in given if value.shape == made.shape)
+        return type(made)([*given, *made[len(given) :]][: len(made)])
 
     module.__dict__["forward"] = plain
     try:
         yield
     finally:
         del module.__dict__["forward"]
+        if held is not None:  # FasterNet's constructor chooses one of its methods
+            module.__dict__["forward"] = held
 
 
 def keeps_shape(anatomy: Anatomy, path: str) -> bool:
