@@ -252,3 +252,12 @@ def test_an_interrupt_while_it_is_asked_leaves_the_model_as_it_was(monkeypatch: 
         with pytest.raises(KeyboardInterrupt):
             edit(model, "transformer.h.0", inputs=entry.inputs(model))
         assert before.changes(model) == []
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_in_16_bits_a_wrong_cache_is_told_from_rounding(dtype: torch.dtype) -> None:
+    """MiniMax rounds far already (it has experts); without its first layer its cache is another one."""
+    for seed in range(3):
+        model, batch = build("causal-lm", "minimax", seed=seed)
+        with pytest.raises(RoleError, match="with a cache it decodes something else"):
+            ik.remove(model.to(dtype), "model.layers.0", inputs=batch)

@@ -21,7 +21,7 @@ from identikit.structure.compare import equal
 from identikit.structure.stacks import stacks_around
 
 CLOSE = 1e-3  # of the largest logit
-_NOISE = 30  # times as far as before the edit: rounding in few bits
+_NOISE, _NOISE_SHORT = 30, 5  # times as far as before the edit; in 16 bits that is far already
 _STEPS = 8  # of rounding in 16 bits: before the edit, or after it, all of them may happen to agree
 _SHORT = (torch.float16, torch.bfloat16)
 T = TypeVar("T")
@@ -50,7 +50,8 @@ class Decoded:
     def worse_than(self, before: Decoded) -> Gap | None:
         """A way that the edit broke, if any: one that worked `before`."""
         pairs = zip(self.gaps, before.gaps, strict=False)
-        broken = (now for now, old in pairs if old.size < math.inf and now.size > max(self.close, _NOISE * old.size))
+        noise = _NOISE if self.close == CLOSE else _NOISE_SHORT
+        broken = (now for now, old in pairs if old.size < math.inf and now.size > max(self.close, noise * old.size))
         return next(broken, None)
 
 
@@ -77,7 +78,9 @@ def decoded_from(family: Family, model: nn.Module, batch: Batch) -> Decoded:
     if plain is None:
         return Decoded((Gap(math.inf, why),) * 2)
     stepped, why = _tried(lambda: decoder.stepped(tokens))
-    return Decoded((_gap(logits, plain), _gap(stepped, plain, why)), _close(model, plain.dtype))
+    close = _close(model, plain.dtype)
+    typical = close > CLOSE
+    return Decoded((_gap(logits, plain, typical=typical), _gap(stepped, plain, why, typical=typical)), close)
 
 
 def require_as_before(after: Decoded, before: Decoded, edited: str, fix: str) -> None:
@@ -128,14 +131,19 @@ def _said(gap: Gap) -> str:
     return f"it no longer decodes with a cache ({gap.why})" if gap.why else "with a cache it decodes something else"
 
 
-def _gap(cached: torch.Tensor | None, plain: torch.Tensor, why: str = "") -> Gap:
-    """How far the logits [steps, rows, vocabulary] are apart; a token that may not be chosen has none."""
+def _gap(cached: torch.Tensor | None, plain: torch.Tensor, why: str = "", *, typical: bool = False) -> Gap:
+    """How far the logits [steps, rows, vocabulary] are apart; a token that may not be chosen has none.
+
+    `typical`: the median over steps and rows instead of the largest. In 16 bits rounding may send a token of one row to
+    another expert; a cache that holds something else shows in every row.
+    """
     if cached is None or cached.shape != plain.shape:
         return Gap(math.inf, why)
     asked = plain.isfinite() & (cached != -math.inf)
     if not bool(cached[asked].isfinite().all()):
         return Gap(math.inf, "its scores are not finite")
-    apart = torch.where(asked, cached.double() - plain.double(), 0).abs().max()
+    each = torch.where(asked, cached.double() - plain.double(), 0).abs().amax(-1)
+    apart = each.median() if typical else each.max()
     return Gap(float(apart / plain.double().nan_to_num(0, 0, 0).abs().max().clamp_min(1e-30)))
 
 
