@@ -115,7 +115,7 @@ def page(facts: dict[str, Any], rivals: dict[str, Any] | None) -> str:
     ran = f"Run with {versions}, on the CPU.{lacking}\n"
     parts = [OPENING, ran, _totals(facts["classes"]), _types(facts["classes"]), _classes(facts["classes"])]
     if rivals is not None:
-        parts.append(_rivals(rivals))
+        parts.append(_rivals(rivals, facts["classes"]))
     parts += [_others(facts["others"]), _not_built(facts["classes"])]
     return "\n".join(parts)
 
@@ -190,7 +190,7 @@ def _extra(facts: dict[str, Any]) -> str:
     return said
 
 
-def _rivals(rivals: dict[str, Any]) -> str:
+def _rivals(rivals: dict[str, Any], classes: dict[str, Any]) -> str:
     names = ("right", "right once reloaded", "wrong checkpoint", "error")
     rows = ["## The same by other means\n"]
     rows.append(f"Layer {rivals['layer']} of {rivals['models']} causal language models, the same judge. `right`: in")
@@ -199,6 +199,9 @@ def _rivals(rivals: dict[str, Any]) -> str:
     for name, counts in rivals["verdicts"].items():
         if counts:
             rows.append(f"| {name} | {' | '.join(str(counts.get(each, 0)) for each in names)} |")
+    if own := classes.get("causal-lm", {}).get("removals", {}).get("middle"):
+        told = f"{own['checkpoint']} right, {own['plan']} right as a plan, {own['refused']} refused by name"
+        rows.append(f"\nidentikit, that layer of each of their stacks: {told}, {own['wrong']} wrong, {own['crash']} errors.")
     return "\n".join([*rows, ""])
 
 
