@@ -200,8 +200,9 @@ def _rivals(rivals: dict[str, Any], classes: dict[str, Any]) -> str:
         if counts:
             rows.append(f"| {name} | {' | '.join(str(counts.get(each, 0)) for each in names)} |")
     if own := classes.get("causal-lm", {}).get("removals", {}).get("middle"):
-        told = f"{own['checkpoint']} right, {own['plan']} right as a plan, {own['refused']} refused by name"
-        rows.append(f"\nidentikit, that layer of each of their stacks: {told}, {own['wrong']} wrong, {own['crash']} errors.")
+        told = f"{own['checkpoint']} right, {own['plan']} right as a plan, {own['refused']} refused by name, "
+        told += f"{own['wrong']} wrong, {own['crash']} errors"
+        rows.append(f"\nidentikit, that layer of each of their stacks: {told}.")
     return "\n".join([*rows, ""])
 
 
