@@ -21,6 +21,7 @@ PAGES = [
     "docs/state_dicts.md",
     "docs/sublayers.md",
     "docs/tables.md",
+    "docs/timm.md",
 ]
 
 
