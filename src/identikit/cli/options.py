@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-Model = Annotated[str, typer.Argument(help="A local folder, a hub id, or file.py:function.", show_default=False)]
+_MODEL = "A local folder, a hub id, timm:NAME, torchvision:NAME, or file.py:function."
+Model = Annotated[str, typer.Argument(help=_MODEL, show_default=False)]
 DATA_HELP = "CSV, JSON lines, Parquet, text, .npz, or file.py:function."
 Metrics = Annotated[
     list[str] | None,
