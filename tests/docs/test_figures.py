@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,22 @@ def test_the_time_of_an_epoch() -> None:
     found = result("tabular.json")["seconds_per_epoch"]
     said = f"takes {found['identikit']:.3f} CPU seconds, against {found['rtdl ResNet']:.3f} for the ResNet of rtdl"
     assert said in page("tables.md")
+
+
+def test_the_coverage_in_the_readme() -> None:
+    found, rivals = result("coverage.json"), result("coverage_rivals.json")["verdicts"]
+    counts: Counter[str] = Counter()
+    for facts in found["classes"].values():
+        for verdicts in facts["removals"].values():
+            counts.update(verdicts)
+    types, builds = (sum(facts[key] for facts in found["classes"].values()) for key in ("types", "builds"))
+    of = sum(counts.values()) - counts["needed"]
+    plain, both = (100 * number / of for number in (counts["checkpoint"], counts["checkpoint"] + counts["plan"]))
+    said = " ".join((ROOT / "README.md").read_text().split())
+    assert f"{builds} of the {types} model types" in said
+    assert f"layers {of:,} times: {plain:.1f} % are plain checkpoints, {both:.1f} % with the plan form" in said
+    assert f"{counts['wrong'] + counts['crash']} are wrong" in said
+    right, wrong = rivals["OptiPFair"]["right"], rivals["OptiPFair"]["wrong checkpoint"]
+    models = result("coverage_rivals.json")["models"]
+    assert f"The usual recipe is right for {rivals['usual recipe']['right']} of {models} causal" in said
+    assert f"OptiPFair for {right}, with {wrong} silently wrong" in said
