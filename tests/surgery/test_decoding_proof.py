@@ -261,3 +261,18 @@ def test_in_16_bits_a_wrong_cache_is_told_from_rounding(dtype: torch.dtype) -> N
         model, batch = build("causal-lm", "minimax", seed=seed)
         with pytest.raises(RoleError, match="with a cache it decodes something else"):
             ik.remove(model.to(dtype), "model.layers.0", inputs=batch)
+
+
+def test_a_layer_that_another_handle_bypasses_feeds_no_cache() -> None:
+    entry = case("llama")
+    model = entry.build()
+    batch = entry.inputs(model)
+    before = Snapshot(model)
+    for outer, inner in (("model.layers.1", "model.layers.0"), ("model.layers.0", "model.layers.1")):
+        with ik.bypass(model, outer, inputs=batch):
+            one = Snapshot(model)
+            with ik.bypass(model, inner, inputs=batch):
+                for way in ("step", "generate"):
+                    assert off(model, batch, way) < CLOSE
+            assert one.changes(model) == []
+        assert before.changes(model) == []

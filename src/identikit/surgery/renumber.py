@@ -17,6 +17,7 @@ from identikit.errors import IdentikitWarning, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Edit
 from identikit.structure.stacks import members, stacks_around
+from identikit.surgery.forwards import EditedForward
 from identikit.surgery.numbers import layer_numbers, renumber, whole_numbers
 from identikit.surgery.replacements import Absent
 
@@ -24,19 +25,22 @@ from identikit.surgery.replacements import Absent
 def renumbered_for(anatomy: Anatomy, edits: list[Edit], undo: ExitStack) -> bool:
     """During a bypass, number the layers of every stack so that a cache starts at a layer that still feeds it.
 
-    What puts the numbers back goes onto `undo`. Returns whether there were numbers to change. Raises RoleError where
-    no live layer can be the cache's first.
+    Layers that an earlier handle has put out of action feed it as little as those of `edits`. What puts the numbers
+    back goes onto `undo`. Returns whether there were numbers to change. Raises RoleError where no live layer can be
+    the cache's first.
     """
     require_a_user(anatomy, edits)
     model = anatomy.model
-    edited = {id(module) for edit in edits for module in model.get_submodule(edit.at).modules()}
-    places, changed = {edit.at for edit in edits}, False
+    out = [module for module in model.modules() if isinstance(vars(module).get("forward"), EditedForward)]
+    whole_ones, edited = set(map(id, out)), {id(inner) for module in out for inner in module.modules()}
+    changed = False
     for path in stacks_around(model, [edit.at for edit in edits]):
         if anatomy.family.decodes(model, path) is False:
             continue  # no cache; and what looks like a layer's number may be a stage's, which says where pooling is
         stack = model.get_submodule(path)
         idle = idle_layers(stack, lambda module: id(module) in edited)
-        whole = {layer for layer, name in enumerate(members(stack)) if f"{path}.{name}".lstrip(".") in places}
+        names = enumerate(members(stack))
+        whole = {layer for layer, name in names if id(stack.get_submodule(name)) in whole_ones}
         changed = number_live_layers(anatomy, path, idle, undo, whole=idle.keys() <= whole) or changed
     return changed
 
