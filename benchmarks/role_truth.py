@@ -166,8 +166,9 @@ def _addition_of(tape: Tape, call: Called) -> Addition | None:
             other = op.inputs[0] if hit[0] != 0 else op.inputs[1]
             scaled = scaled or op.name.startswith("addcmul")
             first = first or (number, hit[0])
-            if memory(other) in streams and other.numel() == op.outputs[0].numel():
-                return Addition(*first, "scaled" if scaled else _where(tape, number))
+            weighed = memory(other) in weighed_streams(tape, streams)
+            if (memory(other) in streams or weighed) and other.numel() == op.outputs[0].numel():
+                return Addition(*first, "scaled" if scaled or weighed else _where(tape, number))
             own |= {memory(value) for value in op.outputs}
         elif all(memory(value) in own for value in op.outputs):  # a view
             continue
@@ -189,6 +190,12 @@ def streams_of(tape: Tape, call: Called) -> set[int]:
             elif given & found:
                 found |= {memory(value) for value in op.outputs}
     return found
+
+
+def weighed_streams(tape: Tape, streams: set[int]) -> set[int]:
+    """The memory of the streams times a number (LASR adds 2 parts of what enters to 1 part of what the layer makes)."""
+    plain = (op for op in tape.ops if op.name in PRODUCTS and len(op.inputs) == 1)
+    return {memory(op.outputs[0]) for op in plain if memory(op.inputs[0]) in streams}
 
 
 def ancestors(tape: Tape, call: Called) -> set[int]:
