@@ -74,3 +74,23 @@ def test_the_coverage_in_the_readme() -> None:
     models = result("coverage_rivals.json")["models"]
     assert f"The usual recipe is right for {rivals['usual recipe']['right']} of {models} causal" in said
     assert f"OptiPFair for {right}, with {wrong} silently wrong" in said
+
+
+def test_the_shares_of_proved_roles() -> None:
+    sources = [found["summary"] for found in result("roles.json").values()]
+    cells = []
+    for kind in ("pre-norm", "post-norm", "scaled"):
+        proved, of = (sum(each[kind][key] for each in sources) for key in ("proved", "of"))
+        cells.append(f"{proved} of {of} ({100 * proved / of:.1f} %)")
+    models, proofs, wrong = (sum(each[key] for each in sources) for key in ("models", "proofs", "wrong"))
+    assert f"| **all** | {models} | {' | '.join(cells)} | {proofs} | {wrong} |" in page("sublayers.md")
+
+
+def test_the_models_of_timm() -> None:
+    found = result("timm_models.json")
+    bypass, kinds = found["bypass"], ("checkpoint", "plan", "refused", "wrong", "crash")
+    said = f"Of {bypass['modules']:,} modules that keep the shape of what they take, drawn by a seed,"
+    assert f"{said} {bypass['runs']:,} run" in page("timm.md")
+    for word in ("first", "middle", "last"):
+        row = " | ".join(str(found["remove"][word].get(kind, 0)) for kind in kinds)
+        assert f"| {word} | {row} |" in page("timm.md")
