@@ -25,9 +25,9 @@ from identikit.growing.grow import (
     require_decoding,
 )
 from identikit.growing.grown import grown_history, with_counts
-from identikit.growing.outcome import layers_beside, left_out, moved, require_used, unchanged
+from identikit.growing.outcome import moved, require_used, why_other
 from identikit.plan import Edit
-from identikit.structure.override import Forward, overriding
+from identikit.structure.override import Forward
 from identikit.surgery.carried import carried, carry, first_paths
 from identikit.surgery.decoding import Decoding
 from identikit.surgery.forwards import EditedForward, forward_for
@@ -115,25 +115,11 @@ def _without_copies(
 ) -> str | None:
     """None where the model computes what is expected while the copies hand their stream on; else why not."""
     source = {id(copied): paths[number] for own in behind.values() for number, copied in own}
-    ran: set[str] = set()
 
-    def wrap(path: str, module: nn.Module, forward: Forward) -> Forward:
-        does = _bypass(anatomy, source[id(module)]) if path in new else forward
+    def passed(path: str, module: nn.Module, forward: Forward) -> Forward:
+        return _bypass(anatomy, source[id(module)]) if path in new else forward
 
-        def noted(*args: Any, **kwargs: Any) -> Any:
-            ran.add(path)
-            return does(*args, **kwargs)
-
-        return noted
-
-    try:
-        with overriding(layers_beside(anatomy, new), wrap):
-            output = anatomy.run()
-    except NOT_RUN as cause:
-        return f" ({' '.join(str(cause).split())})"
-    if idle := left_out(anatomy, new, ran):
-        return f' ("{idle}" never runs)'
-    return None if unchanged(output, expected, depth, len(new)) else ""
+    return why_other(anatomy, new, passed, expected, depth)
 
 
 def _bypass(anatomy: Anatomy, path: str) -> EditedForward:

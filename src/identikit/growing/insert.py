@@ -11,7 +11,7 @@ from torch import nn
 from identikit.errors import PlaceError, RoleError
 from identikit.families.anatomy import Anatomy, anatomy_of
 from identikit.families.plain import Family
-from identikit.growing.attempt import CLOSE, NOT_RUN, Trial, apart, handed_on
+from identikit.growing.attempt import CLOSE, Trial, apart, handed_on
 from identikit.growing.copied import copy_of
 from identikit.growing.grow import (
     check_growth,
@@ -25,9 +25,9 @@ from identikit.growing.grow import (
 )
 from identikit.growing.grown import grown_history, with_counts
 from identikit.growing.identity_init import make_identity
-from identikit.growing.outcome import layers_beside, left_out, require_used, unchanged
+from identikit.growing.outcome import require_used, why_other
 from identikit.plan import Edit
-from identikit.structure.override import Forward, overriding
+from identikit.structure.override import Forward
 from identikit.structure.streams import Flow
 from identikit.structure.watch import parameter_names
 from identikit.surgery.carried import carried, carry
@@ -109,27 +109,22 @@ def _changed(anatomy: Anatomy, new: list[str], flows: dict[int, Flow | None], ex
     """None where the model computes what is expected and each new block handed its stream on; else why not."""
     off: dict[str, float] = {}
 
-    def wrap(path: str, module: nn.Module, forward: Forward) -> Forward:
+    def looking(path: str, module: nn.Module, forward: Forward) -> Forward:
+        if path not in new:
+            return forward
         flow = flows.get(id(module)) or Flow()
 
         def looked_at(*args: Any, **kwargs: Any) -> Any:
             streams = handed_on(flow, parameter_names(forward), args, kwargs)
             output = forward(*args, **kwargs)
-            off[path] = max(off.get(path, 0.0), apart(output, streams) if path in new else 0.0)
+            off[path] = max(off.get(path, 0.0), apart(output, streams))
             return output
 
         return looked_at
 
-    try:
-        with overriding(layers_beside(anatomy, new), wrap):
-            output = anatomy.run()
-    except NOT_RUN as cause:
-        return f" ({' '.join(str(cause).split())})"
-    if idle := left_out(anatomy, new, off):
-        return f' ("{idle}" never runs)'
-    if odd := next((path for path in new if off[path] > CLOSE), None):
-        return f' ("{odd}" changes its input by {off[odd]:.2g} of its size there)'
-    return None if unchanged(output, expected, depth, len(new)) else ""
+    why = why_other(anatomy, new, looking, expected, depth)
+    odd = next((path for path in off if off[path] > CLOSE), None)
+    return why if why or odd is None else f' ("{odd}" changes its input by {off[odd]:.2g} of its size there)'
 
 
 def _let_train(model: nn.Module, new: list[str], freeze: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,11 +17,12 @@ from identikit.structure.override import Forward, overriding
 from identikit.structure.per_layer import Cut, without_entries
 from identikit.structure.trees import children
 
+Make = Callable[[str, nn.Module, Forward], Forward]
 _UNCHANGED = 0.1  # of what `difference` allows: 1e-6 of the output's size in float32
 _LOUD = 1.0
 
 
-def unchanged(output: Any, expected: Any, depth: int, added: int) -> bool:
+def _unchanged(output: Any, expected: Any, depth: int, added: int) -> bool:
     """Whether a model computes what it did before its stack of `depth` layers got `added` more.
 
     What it collects layer by layer (hidden states, attentions) has an entry more for each new layer.
@@ -32,7 +33,33 @@ def unchanged(output: Any, expected: Any, depth: int, added: int) -> bool:
     return difference(shorter, expected) <= _UNCHANGED
 
 
-def layers_beside(anatomy: Anatomy, new: Sequence[str]) -> dict[str, nn.Module]:
+def why_other(anatomy: Anatomy, new: Sequence[str], make: Make, expected: Any, depth: int) -> str | None:
+    """None where the model with its stack of `depth` layers grown computes what is expected; else why not (maybe "").
+
+    `make(path, module, its forward)` is what each layer of the stack does in that pass.
+    """
+    ran: set[str] = set()
+
+    def wrap(path: str, module: nn.Module, forward: Forward) -> Forward:
+        does = make(path, module, forward)
+
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            ran.add(path)
+            return does(*args, **kwargs)
+
+        return noted
+
+    try:
+        with overriding(_layers_beside(anatomy, new), wrap):
+            output = anatomy.run()
+    except NOT_RUN as cause:
+        return f" ({' '.join(str(cause).split())})"
+    if idle := _left_out(anatomy, new, ran):
+        return f' ("{idle}" never runs)'
+    return None if _unchanged(output, expected, depth, len(new)) else ""
+
+
+def _layers_beside(anatomy: Anatomy, new: Sequence[str]) -> dict[str, nn.Module]:
     """Every layer of the stack that grew, the new ones among them, by its path now."""
     stack = new[0].rpartition(".")[0]
     return {
@@ -41,14 +68,14 @@ def layers_beside(anatomy: Anatomy, new: Sequence[str]) -> dict[str, nn.Module]:
     }
 
 
-def left_out(anatomy: Anatomy, new: Sequence[str], ran: Collection[str]) -> str | None:
+def _left_out(anatomy: Anatomy, new: Sequence[str], ran: Collection[str]) -> str | None:
     """The first layer of the stack that does not run, though it did or is new.
 
     A stack that counts to its old depth leaves out its last layer, and where that is the identity (it was put in) the
     output does not tell.
     """
     before = {id(calls[0].module) for calls in anatomy.watched.by_path.values()}
-    wanted = (path for path, layer in layers_beside(anatomy, new).items() if path in new or id(layer) in before)
+    wanted = (path for path, layer in _layers_beside(anatomy, new).items() if path in new or id(layer) in before)
     return next((path for path in wanted if path not in ran), None)
 
 
