@@ -43,7 +43,7 @@ class Fidelity(Metric):
 
         Raises MetricError where there is nothing to compare or one number per example is all there is.
         """
-        how, source, value = self._part(output)
+        how, source, value = self.part(output)
         value_rtc = arranged(value, how, metric=self.name)
         mask = counting(output, batch, value_rtc) if value.ndim == 3 else None
         return keep(value_rtc, mask, how=how, source=source)
@@ -51,12 +51,15 @@ class Fidelity(Metric):
     def values(self, output: Any, batch: Batch, reference: Any) -> torch.Tensor:
         """The agreement of each example: [examples]."""
         kept = kept_of(reference, metric=self.name)
-        _, _, value = self._part(output, source=kept.source)
+        _, _, value = self.part(output, source=kept.source)
         value_rtc = arranged(value, kept.how, metric=self.name)
         return compared(kept, value_rtc, batch, _COMPARE[kept.how], metric=self.name)
 
-    def _part(self, output: Any, source: str | None = None) -> tuple[str, str, torch.Tensor]:
-        """How, what and the tensor; the same `source` as the full model's where one is given."""
+    def part(self, output: Any, source: str | None = None) -> tuple[str, str, torch.Tensor]:
+        """How, what and the tensor; the same `source` as the full model's where one is given.
+
+        Raises MetricError where the output has nothing to compare.
+        """
         known = {"sentence_embedding": embedding, "logits": logits, "last_hidden_state": hidden, "output": plain}
         order = ["sentence_embedding", "logits", "last_hidden_state", "output"]
         if self.kind == "cosine":

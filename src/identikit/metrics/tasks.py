@@ -19,6 +19,12 @@ TASKS = ("classes", "causal", "tokens", "squared", "binary")
 
 
 def judged(output: Any, batch: Batch, *, metric: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """What `paired` gives, without a gradient."""
+    logits, target = paired(output, batch, metric=metric)
+    return logits.detach(), target
+
+
+def paired(output: Any, batch: Batch, *, metric: str) -> tuple[torch.Tensor, torch.Tensor]:
     """The logits of `output` and the target of `batch`, on one device; a last dimension of 1 is dropped from a target.
 
     Raises MetricError where one of the two is missing or is no tensor of numbers.
@@ -42,7 +48,7 @@ def judged(output: Any, batch: Batch, *, metric: str) -> tuple[torch.Tensor, tor
         target = target.squeeze(1)
     if logits.ndim == 2 and logits.shape[1] == 1:
         logits = logits.squeeze(1)
-    return logits.detach(), target.detach().to(logits.device)
+    return logits, target.detach().to(logits.device)
 
 
 def task_of(output: Any, batch: Batch, *, metric: str, kind: str | None, among: tuple[str, ...], verify: bool) -> str:
