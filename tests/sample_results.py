@@ -65,11 +65,12 @@ def mixed_scan() -> ScanResult:
     }
     zero = {"op": "zero", "at": "model.layers.1.self_attn", "options": {}}
     plan = {"format": "identikit.plan", "version": 1, "model": "", "fingerprint": "", "weights": "", "edits": [zero]}
+    alike = "model.layers.1.self_attn"
     rows = [
         Row(("model.layers.0",), "perplexity", 4.3812, 1204.6, 1200.2188, 1100.5, 1311.25, 64),
-        Row(("model.layers.1",), "perplexity", 4.3812, 4.3705, -0.0107, -0.051, 0.0312, 64),
+        Row(("model.layers.1",), "perplexity", 4.3812, 4.3705, -0.0107, -0.051, 0.0312, 64, error=0.02, ties=(alike,)),
         Row(("model.layers.2",), "perplexity", 4.3812, 4.2, -0.1812, -0.25, -0.1, 64),
-        Row(("model.layers.1.self_attn",), "perplexity", 4.3812, 4.41, 0.0288, 0.01, 0.05, 64, plan=plan),
+        Row((alike,), "perplexity", 4.3812, 4.41, 0.0288, 0.01, 0.05, 64, plan=plan, ties=("model.layers.1",)),
         Row(("model.layers.1", "model.layers.2"), "perplexity", 4.3812, 6.9, 2.5188, 2.25, 2.75, 64),
         Row(("model.layers.1",), "accuracy", 0.861, 0.8585, -0.0025, None, None, 64),
     ]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import sample_results as sample
 from identikit.errors import ResultError
 from identikit.results import Cost, DataInfo, Front, MetricInfo, Row, ScanResult, Score, SiteInfo, read_result
+from identikit.results.ties import tied
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e12, max_value=1e12)
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
@@ -36,6 +37,8 @@ def rows(draw: st.DrawFn) -> Row:
         examples=draw(st.integers(0, 10**9)),
         engine=draw(NAMES),
         seconds=draw(st.floats(0, 1e6)),
+        error=draw(st.none() | st.floats(0, 1e6)),
+        ties=draw(st.lists(PLACES, max_size=2, unique=True)),
     )
 
 
@@ -107,6 +110,24 @@ def test_cost_is_positive_where_the_model_is_worse() -> None:
 def test_a_tie_is_an_interval_that_holds_zero(low: float, high: float, tie: bool) -> None:
     assert Score(1.0, 1.5, 0.5, low, high).cost(higher_is_better=True).tie is tie
     assert Score(1.0, 1.5, 0.5).cost(higher_is_better=True).tie is None
+
+
+def test_ties_are_named_as_the_largest_groups() -> None:
+    """2 3 1 4 0 5 from cheap to dear: of 3, 1 and 4 each two are tied; 0 only with 4; 2 and 5 with none."""
+    alike = {3: (1, 4), 1: (3, 4), 4: (3, 1, 0), 0: (4,)}
+    rows = [sample.row(n, ties=[f"encoder.layer.{other}" for other in alike.get(n, ())]) for n in range(6)]
+    groups = tied(ScanResult(sample.header(), rows).ranked())
+    assert [[row.place[-1] for row in group] for group in groups] == [["3", "1", "4"], ["4", "0"]]
+    assert tied(sample.scan().ranked()) == ()
+    assert tied([]) == ()
+
+
+def test_a_file_without_errors_and_ties_is_read_and_written_as_it_was(tmp_path: Path) -> None:
+    sample.scan().write(tmp_path / "scan.jsonl")
+    text = (tmp_path / "scan.jsonl").read_text()
+    assert '"ties"' not in text
+    assert '"error"' not in text
+    assert ScanResult.read(tmp_path / "scan.jsonl").rows[0].ties == ()
 
 
 def test_best_and_ranked() -> None:
@@ -213,6 +234,7 @@ def test_to_frame() -> None:
     assert pair["parameters"] == 12_400 * 5
     assert pair["kind"] == "LlamaDecoderLayer"
     assert pair["cost"] == pair["effect"]
+    assert pair["ties"] == ""
     assert frame[frame["metric"] == "accuracy"].iloc[0]["cost"] == 0.0025
 
 

@@ -93,6 +93,13 @@ REFUSED_ROWS: list[dict[str, Any]] = [
     {"examples": -1},
     {"examples": 1.5},
     {"seconds": -1},
+    {"error": -0.5},
+    {"error": "0.5"},
+    {"ties": "a"},
+    {"ties": ["a", "a"]},
+    {"ties": ["a + "]},
+    {"ties": ["a b"]},
+    {"ties": [1]},
     {"extra": 0},
     {"plan": {"format": "identikit.plan"}},
 ]

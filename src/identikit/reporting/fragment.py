@@ -15,6 +15,7 @@ def scan_fragment(result: ScanResult) -> str:
     for name in result.header.metrics:
         table = page.costs(result, name)
         parts += [f"<div>{escape(table.said)}</div>", _table(grids.cost_grid(table))]
+        parts += [f"<div>{escape(table.ties)}</div>"] if table.ties else []
     return f"<div>{''.join(parts)}</div>"
 
 

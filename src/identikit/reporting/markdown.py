@@ -15,7 +15,7 @@ def scan_markdown(result: ScanResult) -> str:
     parts = [f"**{escape(page.model_line(result.header))}**"]
     for name in result.header.metrics:
         table = page.costs(result, name)
-        said = ". ".join(filter(None, [table.said, table.bars])) + "."
+        said = ". ".join(filter(None, [table.said, table.bars, table.ties])) + "."
         parts += [escape(said), markdown(grids.cost_grid(table))]
     return "\n\n".join(parts) + "\n"
 

@@ -9,6 +9,7 @@ from typing import Any
 from identikit.places import natural_key
 from identikit.reporting import numbers
 from identikit.results import Cost, Front, Header, Point, Row, ScanResult
+from identikit.results.ties import tied
 
 _OUTLIER = 10.0  # times the usual cost
 HIGHER = {True: "higher is better", False: "lower is better"}
@@ -38,7 +39,7 @@ class CostTable:
     """The lines of one metric in order of depth; what was measured, and what its error bars are.
 
     `reach` is the cost at which drawn bars end: one layer that costs a hundred times the usual is cut off there, so
-    that the others can be told apart.
+    that the others can be told apart. `ties` says which layers the data does not tell apart; empty where it does.
     """
 
     metric: str
@@ -46,6 +47,7 @@ class CostTable:
     bars: str
     reach: float
     lines: tuple[CostLine, ...]
+    ties: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,15 +92,19 @@ def costs(result: ScanResult, metric: str | None = None) -> CostTable:
         bars=error_bars(result.header, name),
         reach=_reach(found),
         lines=tuple(lines),
+        ties=_ties(result.ranked(name)),
     )
 
 
 def measured(header: Header, metric: str, rows: Sequence[Row] = ()) -> str:
     """What was measured on what: one line."""
     info = header.metrics[metric]
-    examples = rows[0].examples if rows else header.data.examples
+    seen = {row.examples for row in rows} or {header.data.examples}
+    examples = numbers.plural(max(seen), "example")
+    if len(seen) > 1:  # a race gave some layers fewer
+        examples = f"{min(seen):,} to {examples}"
     said = f"{numbers.clean(metric)} {numbers.score(info.full)} for the full model ({HIGHER[info.higher_is_better]}), "
-    return said + f"{numbers.plural(examples, 'example')} of {numbers.clean(header.data.name or 'the data')}"
+    return said + f"{examples} of {numbers.clean(header.data.name or 'the data')}"
 
 
 def error_bars(header: Header, metric: str) -> str:
@@ -196,6 +202,16 @@ def _places(places: Sequence[str], plan: dict[str, Any] | None) -> str:
     ops = sorted({str(edit["op"]) for edit in edits}) if isinstance(edits, list) else []
     said = f" ({', '.join(ops)})" if ops and ops != ["identity"] else ""
     return numbers.grouped(places) + said
+
+
+def _ties(ranked: Sequence[Row]) -> str:
+    """Which rows are not told apart; the cheapest groups first."""
+    groups = []
+    for rows in tied(ranked):
+        alone = all(len(row.places) == 1 and row.plan is None for row in rows)
+        places = [place for row in rows for place in row.places]
+        groups.append(numbers.grouped(places) if alone else ", ".join(_places(row.places, row.plan) for row in rows))
+    return f"not told apart: {'; '.join(groups)}" if groups else ""
 
 
 def _reach(found: Sequence[Cost]) -> float:

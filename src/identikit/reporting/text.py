@@ -134,7 +134,7 @@ def _legend(table: page.CostTable) -> list[Text]:
         said.append("≈ the interval includes zero: no difference shown")
     if any(line.value < 0 for line in table.lines):
         said.append("░ better without it")
-    lines = [table.bars, "   ".join(said)] if table.lines else []
+    lines = [table.bars, "   ".join(said), table.ties] if table.lines else []
     return [Text(), *(Text(line, style="dim") for line in lines if line)] if any(lines) else []
 
 

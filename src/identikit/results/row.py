@@ -6,13 +6,14 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from identikit.errors import PlanError, ResultError
-from identikit.places import natural_key
+from identikit.errors import PlaceError, PlanError, ResultError
+from identikit.places import check_path, natural_key
 from identikit.plan import Plan
 from identikit.results.fields import Fields, check_number
 
 _SCORE_KEYS = ("full", "edited", "effect", "low", "high")
-_KEYS = ("places", "metric", *_SCORE_KEYS, "examples", "engine", "seconds", "plan")
+_KEYS = ("places", "metric", *_SCORE_KEYS, "examples", "engine", "seconds", "plan", "error", "ties")
+_WHERE_SET = ("plan", "error", "ties")  # left out of the file where there is nothing to say
 _NEEDED = ("places", "metric", "full", "edited", "effect", "examples")
 
 
@@ -67,6 +68,8 @@ class Row:
     places: the paths out of action. metric: its name. full, edited: the score of the full and the edited model.
     effect: edited - full; low to high: its interval, both None where there is none. examples: how many were judged.
     engine: what ran it. seconds: how long it took. plan: the plan's JSON, where it is not plain identity edits.
+    error: the standard error of the effect, where there is one. ties: the other rows of this metric, by `place`, that
+    the data does not tell apart from this one in the ranking.
     """
 
     places: tuple[str, ...]
@@ -80,9 +83,12 @@ class Row:
     engine: str = "loop"
     seconds: float = 0.0
     plan: dict[str, Any] | None = field(default=None, hash=False)
+    error: float | None = None
+    ties: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "places", tuple(sorted(self.places, key=natural_key)))
+        object.__setattr__(self, "ties", tuple(self.ties))
         _settle(self, f"the {self.metric} without {' + '.join(self.places) or 'nothing'}")
 
     @property
@@ -102,8 +108,9 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         """The row as JSON values, in a fixed order."""
-        value = {key: getattr(self, key) for key in _KEYS if key != "plan" or self.plan is not None}
-        return value | {"places": list(self.places)}
+        value = {key: getattr(self, key) for key in _KEYS}
+        value |= {"places": list(self.places), "ties": list(self.ties) or None}
+        return {key: item for key, item in value.items() if key not in _WHERE_SET or item is not None}
 
     @classmethod
     def from_json(cls, value: Any, what: str = "this row") -> Row:
@@ -119,7 +126,11 @@ class Row:
             engine=fields.text("engine", "loop"),
             seconds=fields.maybe("seconds") or 0.0,
             plan=read_plan(value.get("plan"), what),
+            error=fields.maybe("error"),
+            ties=_read_ties(fields, what),
         )
+        if row.error is not None and row.error < 0:
+            raise ResultError(f'{what}: "error" must not be negative.')
         if len(set(row.places)) != len(row.places):
             raise ResultError(f'{what}: "places" names a layer twice.')
         _check_sum(row, what)
@@ -136,8 +147,8 @@ def _cost(effect: float, low: float | None, high: float | None, higher_is_better
 
 def _settle(score: Score | Row, what: str) -> None:
     """Make the numbers floats (numpy's come from metrics); refuse what is none and half an interval."""
-    for key in _SCORE_KEYS:
-        value = getattr(score, key)
+    for key in (*_SCORE_KEYS, "error"):
+        value: Any = getattr(score, key, None)
         if value is not None or key in _SCORE_KEYS[:3]:
             plain = value.item() if hasattr(value, "item") else value
             object.__setattr__(score, key, check_number(plain, f'{what}: "{key}"'))
@@ -152,6 +163,20 @@ def _check_sum(score: Score | Row, what: str) -> None:
     room = 1e-6 * max(1.0, abs(score.full), abs(score.edited))
     if abs(score.edited - score.full - score.effect) > room:
         raise ResultError(f'{what}: "effect" {score.effect} is not edited - full, {score.edited - score.full}.')
+
+
+def _read_ties(fields: Fields, what: str) -> tuple[str, ...]:
+    """Places as `Row.place` writes them: paths with " + " between."""
+    found = fields.texts("ties", 100_000)
+    for text in found:
+        try:
+            for path in text.split(" + "):
+                check_path(path)
+        except PlaceError as cause:
+            raise ResultError(f'{what}: "ties": {cause}') from cause
+    if len(set(found)) != len(found):
+        raise ResultError(f'{what}: "ties" names a row twice.')
+    return found
 
 
 def read_plan(value: Any, what: str) -> dict[str, Any] | None:

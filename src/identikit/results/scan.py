@@ -173,7 +173,8 @@ class ScanResult:
         sites = [self.header.sites[place] for place in row.places if place in self.header.sites]
         shares = [site.share for site in sites if site.share is not None]
         known = len(sites) == len(row.places)
-        value = {key: item for key, item in row.to_json().items() if key not in ("places", "plan")}
+        value = {key: item for key, item in row.to_json().items() if key not in ("places", "plan", "ties")}
+        value |= {"error": row.error, "ties": ", ".join(row.ties)}
         return {
             "place": row.place,
             **value,
