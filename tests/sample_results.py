@@ -24,11 +24,18 @@ def header(**changes: Any) -> Header:
         "seed": 0,
         "dtype": "float32",
         "device": "cpu",
-        "sites": {f"encoder.layer.{n}": SiteInfo("BertLayer", "block", LAYER, shares[n]) for n in range(6)},
+        "sites": {f"encoder.layer.{n}": _site(shares[n]) for n in range(6)},
         "total_parameters": TOTAL,
         "versions": {"identikit": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
     }
     return Header(**(values | changes))
+
+
+def _site(share: float) -> SiteInfo:
+    """A BERT layer in a pass of 13 ms over 32 sentences of 16 tokens."""
+    median = 0.013 * share
+    times = {"seconds": median, "seconds_low": 0.97 * median, "seconds_high": 1.06 * median}
+    return SiteInfo("BertLayer", "block", LAYER, share, flops=1_837_105_152, memory=6_291_456, **times)
 
 
 def row(number: int, metric: str = "fidelity", **changes: Any) -> Row:

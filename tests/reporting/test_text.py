@@ -75,16 +75,37 @@ def test_an_ascii_terminal_gets_ascii(name: str) -> None:
 def test_the_table_adds_up() -> None:
     """Read back from the text: costs, shares and parameters are those of the rows."""
     scan = sample.scan()
-    text = as_text(scan_table(scan), 100)
-    found = re.findall(r"^(\S+)\s+BertLayer\s+(\S+) ± (\S+)[ ◂≈]+\S+\s+(\S+) M\s+(\S+) %\s+(\S+) %$", text, flags=re.M)
+    text = as_text(scan_table(scan), 110)
+    effect, weight = r"(\S+) ± (\S+)[ ◂≈]+\S+", r"(\S+) M\s+(\S+) %\s+(\S+) ms\s+(\S+) %\s+(\S+) G\s+(\S+) MB"
+    found = re.findall(rf"^(\S+)\s+BertLayer\s+{effect}\s+{weight}$", text, flags=re.M)
     assert len(found) == len(scan)
-    for row, (place, cost, error, parameters, part, time) in zip(scan, found, strict=True):
+    for row, (place, cost, error, parameters, part, seconds, time, flops, memory) in zip(scan, found, strict=True):
+        site = scan.header.sites[place]
         assert place == row.place
         assert float(cost) == pytest.approx(scan.cost(row).value, abs=5e-5)
         assert float(error) == pytest.approx((row.high - row.low) / 2, abs=5e-5)
         assert float(parameters) == pytest.approx(sample.LAYER / 1e6, abs=5e-3)
         assert float(part) == pytest.approx(100 * sample.LAYER / sample.TOTAL, abs=0.05)
-        assert float(time) == pytest.approx(100 * scan.header.sites[place].share, abs=0.05)
+        assert float(seconds) == pytest.approx(1e3 * site.seconds, abs=5e-3)
+        assert float(time) == pytest.approx(100 * site.share, abs=0.05)
+        assert float(flops) == pytest.approx(site.flops / 1e9, abs=5e-3)
+        assert float(memory) == pytest.approx(site.memory / 1e6, abs=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("width", "head"),
+    [
+        (60, "layer cost of its absence parameters time"),
+        (80, "layer cost of its absence parameters time"),
+        (100, "layer kind cost of its absence parameters time FLOPs"),
+        (110, "layer kind cost of its absence parameters time FLOPs memory"),
+    ],
+)
+def test_costs_stand_beside_the_effect_as_width_allows(width: int, head: str) -> None:
+    lines = as_text(scan_table(sample.scan()), width).splitlines()
+    assert " ".join(next(line for line in lines if line.startswith("layer")).split()) == head
+    assert ("2.12 ms" in "".join(lines)) == (width >= 80)
+    assert ("FLOPs and memory (activations): of that pass" in lines) == (width == 110)
 
 
 def test_never_seventeen_digits() -> None:

@@ -24,6 +24,10 @@ def lines() -> tuple[dict[str, Any], dict[str, Any]]:
     return json.loads(json.dumps(header)), json.loads(json.dumps(sample.row(0).to_json()))
 
 
+def timed(low: float, seconds: float, high: float) -> dict[str, Any]:
+    return {"kind": "A", "seconds_low": low, "seconds": seconds, "seconds_high": high}
+
+
 def refusal(path: Path) -> str:
     """What reading says; one line without the path."""
     with pytest.raises(ResultError) as caught:
@@ -68,6 +72,12 @@ SPOILED: list[tuple[Change, str]] = [
     (lambda h, r: h.update(data="pairs.csv"), '"data" must be an object with keys and values, not a text.'),
     (lambda h, r: h["data"].pop("fingerprint"), '"data" lacks the key "fingerprint".'),
     (lambda h, r: h["sites"].update(a={"kind": "A", "share": 1.5}), '"share" must lie between 0 and 1, or be null.'),
+    (lambda h, r: h["sites"].update(a={"kind": "A", "flops": 1.5}), '"flops" must be a whole number from 0 on'),
+    (lambda h, r: h["sites"].update(a={"kind": "A", "memory": -1}), '"memory" must be a whole number from 0 on'),
+    (lambda h, r: h["sites"].update(a={"kind": "A", "seconds": "1"}), '"seconds" must be a number, not a text.'),
+    (lambda h, r: h["sites"].update(a={"kind": "A", "seconds": 1}), '"seconds_high" are all there, or none.'),
+    (lambda h, r: h["sites"].update(a=timed(2, 1, 3)), '"seconds" must lie between "seconds_low" and "seconds_high"'),
+    (lambda h, r: h["sites"].update(a=timed(-1, 1, 3)), "none below 0."),
     (lambda h, r: h["sites"].update(a=None), 'site "a" must be an object with keys and values, not null.'),
     (lambda h, r: h["versions"].update(torch=2), 'version of "torch" must be a text, not a number.'),
     (lambda h, r: h.update(notes="a"), '"notes" must be a list of at most 10,000 values.'),

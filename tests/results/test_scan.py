@@ -43,12 +43,21 @@ def rows(draw: st.DrawFn) -> Row:
 
 
 @st.composite
+def sites(draw: st.DrawFn) -> SiteInfo:
+    low, seconds, high = draw(st.just([None] * 3) | st.lists(st.floats(0, 1e6), min_size=3, max_size=3).map(sorted))
+    counts = st.none() | st.integers(0, 10**18)
+    share = draw(st.none() | st.floats(0, 1))
+    costs = {"seconds": seconds, "seconds_low": low, "seconds_high": high, "memory": draw(counts)}
+    return SiteInfo(draw(NAMES), share=share, flops=draw(counts), **costs)
+
+
+@st.composite
 def scans(draw: st.DrawFn) -> ScanResult:
     header = sample.header(
         name=draw(NAMES),
         data=DataInfo(draw(NAMES), "d", draw(st.integers(0, 10**9))),
         metrics={"loss": MetricInfo(False, draw(FINITE), "bootstrap", 0.9), "fidelity": MetricInfo(True, 1.0)},
-        sites=draw(st.dictionaries(PLACES, st.builds(SiteInfo, NAMES, share=st.none() | st.floats(0, 1)), max_size=4)),
+        sites=draw(st.dictionaries(PLACES, sites(), max_size=4)),
         notes=tuple(draw(st.lists(NAMES, max_size=3, unique=True))),
         command=draw(NAMES),
     )
@@ -236,6 +245,25 @@ def test_to_frame() -> None:
     assert pair["cost"] == pair["effect"]
     assert pair["ties"] == ""
     assert frame[frame["metric"] == "accuracy"].iloc[0]["cost"] == 0.0025
+
+
+def test_costs_in_the_frame() -> None:
+    """Of several layers sums, of the memory the most; an interval of one layer alone; nothing where not known."""
+    costs = {"flops": 10, "seconds": 0.2, "seconds_low": 0.1, "seconds_high": 0.3, "memory": 7}
+    sites = {"a": SiteInfo("A", **costs), "b": SiteInfo("A", **(costs | {"memory": 9})), "c": SiteInfo("A", flops=1)}
+    rows = [Row(places, "fidelity", 1.0, 0.5, -0.5) for places in (("a",), ("a", "b"), ("a", "c"), ("a", "d"))]
+    alone, both, open_, unknown = ScanResult(sample.header(sites=sites), rows).to_frame().to_dict("records")
+    assert {key: alone[key] for key in ("flops", "layer_seconds_low", "layer_seconds_high", "memory")} == {
+        "flops": 10,
+        "layer_seconds_low": 0.1,
+        "layer_seconds_high": 0.3,
+        "memory": 7,
+    }
+    assert (both["flops"], both["layer_seconds"], both["memory"]) == (20, 0.4, 9)
+    assert both["layer_seconds_low"] != both["layer_seconds_low"]  # nan: not known
+    assert open_["flops"] == 11
+    assert open_["memory"] != open_["memory"]
+    assert unknown["parameters"] != unknown["parameters"]
 
 
 def test_to_frame_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,14 +21,17 @@ class Grid:
 
 def cost_grid(table: page.CostTable) -> Grid:
     """The costs of one metric."""
-    heads = ("layer", "kind", "cost of its absence", "interval", "parameters", "share", "time")
+    absence = ("layer", "kind", "cost of its absence", "interval")
+    heads = (*absence, "parameters", "share", "time", "time interval", "share of time", "FLOPs", "memory")
     rows = []
     for line in table.lines:
         mark = " ≈ 0" if line.tie else ""
         cost = f"{line.cost} {line.error}".strip() + mark
-        rows.append((line.place, line.kind, cost, line.interval, line.parameters, line.part, line.time))
+        effect = (line.place, line.kind, cost, line.interval)
+        weight = (line.parameters, line.part, line.seconds, line.spread, line.time, line.flops, line.memory)
+        rows.append((*effect, *weight))
     marked = next((number for number, line in enumerate(table.lines) if line.cheapest), None)
-    return _filled(Grid(heads, tuple(rows), (False, False, True, True, True, True, True), marked))
+    return _filled(Grid(heads, tuple(rows), (False, False, *[True] * 9), marked))
 
 
 def curve_grid(front: Front) -> Grid:

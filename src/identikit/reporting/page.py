@@ -8,7 +8,8 @@ from typing import Any
 
 from identikit.places import natural_key
 from identikit.reporting import numbers
-from identikit.results import Cost, Front, Header, Point, Row, ScanResult
+from identikit.results import Cost, Front, Header, Point, Row, ScanResult, SiteInfo
+from identikit.results.header import together
 from identikit.results.ties import tied
 
 _OUTLIER = 10.0  # times the usual cost
@@ -32,6 +33,10 @@ class CostLine:
     high: float | None
     cheapest: bool
     tie: bool
+    seconds: str = ""
+    spread: str = ""
+    flops: str = ""
+    memory: str = ""
 
 
 @dataclass(frozen=True)
@@ -175,25 +180,33 @@ def _line(header: Header, row: Row, cost: Cost, decimals: int, *, cheapest: bool
     sites = [header.sites[place] for place in row.places if place in header.sites]
     decimals = numbers.decimals_here(cost.value, _half(cost), decimals)
     known = bool(sites) and len(sites) == len(row.places)
-    parameters = sum(site.parameters for site in sites)
-    shares = [site.share for site in sites if site.share is not None]
+    weight = together(sites) if known else SiteInfo("")
     bounds = None if cost.low is None or cost.high is None else (cost.low, cost.high)
     total = header.total_parameters
     return CostLine(
         place=_places(row.places, row.plan),
-        kind=numbers.clean(" + ".join(dict.fromkeys(site.kind for site in sites))),
+        kind=numbers.clean(together(sites).kind),
         cost=numbers.fixed(cost.value, decimals, sign=True),
         error=f"± {numbers.fixed(_half(cost), decimals)}" if bounds else "",
         interval=" to ".join(numbers.fixed(bound, decimals, sign=True) for bound in bounds) if bounds else "",
-        parameters=numbers.count(parameters) if known else "",
-        part=numbers.percent(parameters / total) if known and total else "",
-        time=numbers.percent(sum(shares)) if known and len(shares) == len(sites) else "",
+        parameters=numbers.count(weight.parameters) if known else "",
+        part=numbers.percent(weight.parameters / total) if known and total else "",
+        time="" if weight.share is None else numbers.percent(weight.share),
         value=cost.value,
         low=cost.low,
         high=cost.high,
         cheapest=cheapest,
         tie=bool(cost.tie),
+        seconds="" if weight.seconds is None else numbers.seconds(weight.seconds),
+        spread=_spread(weight),
+        flops="" if weight.flops is None else numbers.count(weight.flops),
+        memory="" if weight.memory is None else numbers.size(weight.memory),
     )
+
+
+def _spread(weight: SiteInfo) -> str:
+    bounds = (weight.seconds_low, weight.seconds_high)
+    return " to ".join(numbers.seconds(bound) for bound in bounds if bound is not None)
 
 
 def _places(places: Sequence[str], plan: dict[str, Any] | None) -> str:

@@ -12,12 +12,12 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from identikit.reporting import glyphs, numbers, page
+from identikit.reporting import cost_table, glyphs, numbers, page
+from identikit.reporting.agreements import agreements
 from identikit.results import Front, ScanResult
 
 _WIDEST = 110  # wider tables are harder to read across
 _REPR_WIDTH = 100
-_LEAST_BAR = 6
 
 
 class SiteLike(Protocol):
@@ -56,86 +56,12 @@ def scan_table(result: ScanResult, metric: str | None = None) -> Fitted:
     def build(width: int) -> Group:
         parts: list[RenderableType] = [Text(page.model_line(result.header), style="bold", overflow="fold")]
         for table in tables:
-            drawn = _costs(table, width) if table.lines else Text("no layer measured yet")
-            parts += [Text(table.said, style="dim"), Text(), drawn, *_legend(table), Text()]
-        parts += [Text(f"note: {numbers.clean(note)}", style="dim") for note in result.header.notes]
-        return Group(*parts[:-1] if not result.header.notes else parts)
+            parts += [Text(table.said, style="dim"), Text(), *cost_table.drawn(table, width), Text()]
+        said = [*agreements(result), *(f"note: {numbers.clean(note)}" for note in result.header.notes)]
+        parts += [Text(line, style="dim") for line in said]
+        return Group(*parts if said else parts[:-1])
 
     return Fitted(build)
-
-
-def _costs(table: page.CostTable, width: int) -> Table:
-    cells = _cost_cells(table.lines)
-    used = [max([len(row[column]) for row in cells], default=0) for column in range(5)]
-    place, kind, room = _room(used, width)
-    drawn = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    drawn.add_column("layer", no_wrap=True)
-    if kind:
-        drawn.add_column("kind", no_wrap=True, style="dim")
-    drawn.add_column("cost of its absence", no_wrap=True)
-    drawn.add_column("", no_wrap=True)
-    drawn.add_column("parameters" if used[3] else "", no_wrap=True, justify="right")
-    drawn.add_column("time" if used[4] else "", no_wrap=True, justify="right")
-    for line, row in zip(table.lines, cells, strict=True):
-        style = "green" if line.cheapest else "dim" if line.tie else ""
-        first = Text(numbers.shorten(row[0], place), style="bold green" if line.cheapest else "")
-        second = [Text(row[1] if len(row[1]) <= kind else row[1][: kind - 1] + "…")] if kind else []
-        cells_right = Text(row[3]), Text(row[4])
-        drawn.add_row(first, *second, Text(row[2], style=style), _bar(line, table.reach, room), *cells_right)
-    return drawn
-
-
-def _cost_cells(lines: Sequence[page.CostLine]) -> list[tuple[str, str, str, str, str]]:
-    """For each line: place, kind, cost with error and signs, parameters with their share, time."""
-    costs = numbers.aligned([line.cost for line in lines])
-    errors = numbers.aligned([line.error.removeprefix("± ") for line in lines])
-    parts = max((len(line.part) for line in lines), default=0)
-    cells = []
-    for line, cost, error in zip(lines, costs, errors, strict=True):
-        signs = " ".join(sign for sign, shown in (("≈", line.tie), ("◂", line.cheapest)) if shown)
-        error = f"± {error}" if line.error else " " * len(f"± {error}")
-        parameters = f"{line.parameters}  {line.part.rjust(parts)}" if parts else line.parameters
-        cells.append((line.place, line.kind, f"{cost} {error} {signs}".rstrip(), parameters, line.time))
-    return cells
-
-
-def _room(used: list[int], width: int) -> tuple[int, int, int]:
-    """How wide the place, the kind (0: left out) and the bar may be, in a table of `width`.
-
-    Where it is too narrow the bar gives way first, then the layer's class, last the front of its name.
-    """
-    fixed = max(used[2], 19) + (max(used[3], 10) if used[3] else 0) + (max(used[4], 4) if used[4] else 0)
-    free = width - fixed - 2 * 5
-    place = min(max(used[0], 5), max(8, free - _LEAST_BAR))
-    kind = min(max(used[1], 4), 18, free - place - _LEAST_BAR - 2) if used[1] else 0
-    if kind < min(used[1], 5):
-        kind = 0
-    gap = 2 if kind else 0
-    return place, kind, max(3, min(24, free - place - kind - gap))
-
-
-def _bar(line: page.CostLine, reach: float, width: int) -> Text:
-    """As long as the cost; a pale one for a layer without which the model is better. One cut off ends in an arrow."""
-    drawn = glyphs.bar(abs(line.value) / reach, width)
-    if line.value < 0:
-        drawn = "░" * max(1, len(drawn))
-    if abs(line.value) > reach:
-        drawn = drawn[:-1] + "→"
-    if line.value < 0:
-        return Text(drawn, style="green")
-    return Text(drawn, style="green" if line.cheapest else "dim" if line.tie else "yellow")
-
-
-def _legend(table: page.CostTable) -> list[Text]:
-    said = []
-    if any(line.cheapest for line in table.lines):
-        said.append("◂ missed least")
-    if any(line.tie for line in table.lines):
-        said.append("≈ the interval includes zero: no difference shown")
-    if any(line.value < 0 for line in table.lines):
-        said.append("░ better without it")
-    lines = [table.bars, "   ".join(said), table.ties] if table.lines else []
-    return [Text(), *(Text(line, style="dim") for line in lines if line)] if any(lines) else []
 
 
 def sites_table(sites: Iterable[SiteLike]) -> Fitted:

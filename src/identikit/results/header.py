@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -40,13 +40,43 @@ class MetricInfo:
 
 @dataclass(frozen=True)
 class SiteInfo:
-    """A layer: class, role, parameters, share of the forward's time (0 to 1, or None), verdict ("ok" or why not)."""
+    """A layer: class, role, parameters, verdict ("ok" or why not), and what it costs in one pass over the first batch.
+
+    share: of the pass's time, 0 to 1. seconds: the median of a few passes, within seconds_low and seconds_high with
+    95 %. flops: as torch's FlopCounterMode counts. memory: bytes of activations at most, without gradients. None where
+    it is not known.
+    """
 
     kind: str
     role: str = "block"
     parameters: int = 0
     share: float | None = None
     verdict: str = "ok"
+    flops: int | None = None
+    seconds: float | None = None
+    seconds_low: float | None = None
+    seconds_high: float | None = None
+    memory: int | None = None
+
+
+def together(sites: Sequence[SiteInfo]) -> SiteInfo:
+    """What several layers cost together: sums, of the memory the most; None where it is not known of one of them."""
+
+    def joined(name: str, join: Callable[[list[Any]], Any] = sum) -> Any:
+        values = [getattr(site, name) for site in sites]
+        return None if None in values or not values else join(values)
+
+    alone = len(sites) == 1  # an interval of a sum is none of the intervals' sums
+    return SiteInfo(
+        kind=" + ".join(dict.fromkeys(site.kind for site in sites)),
+        parameters=sum(site.parameters for site in sites),
+        share=joined("share"),
+        flops=joined("flops"),
+        seconds=joined("seconds"),
+        seconds_low=sites[0].seconds_low if alone else None,
+        seconds_high=sites[0].seconds_high if alone else None,
+        memory=joined("memory", max),
+    )
 
 
 @dataclass(frozen=True)
@@ -161,5 +191,23 @@ def _read_site(value: Any, what: str) -> SiteInfo:
     share = fields.maybe("share")
     if share is not None and not 0.0 <= share <= 1.0:
         raise ResultError(f'{what}: "share" must lie between 0 and 1, or be null.')
-    texts = fields.text("kind"), fields.text("role", "block")
-    return SiteInfo(*texts, fields.count("parameters", 0), share, fields.text("verdict", "ok"))
+    return SiteInfo(
+        kind=fields.text("kind"),
+        role=fields.text("role", "block"),
+        parameters=fields.count("parameters", 0),
+        share=share,
+        verdict=fields.text("verdict", "ok"),
+        flops=fields.maybe_count("flops"),
+        memory=fields.maybe_count("memory"),
+        **_read_seconds(fields, what),
+    )
+
+
+def _read_seconds(fields: Fields, what: str) -> dict[str, float | None]:
+    found = {key: fields.maybe(key) for key in ("seconds", "seconds_low", "seconds_high")}
+    if len({value is None for value in found.values()}) > 1:
+        raise ResultError(f'{what}: "seconds", "seconds_low" and "seconds_high" are all there, or none.')
+    middle, low, high = (value or 0.0 for value in found.values())
+    if not 0.0 <= low <= middle <= high:
+        raise ResultError(f'{what}: "seconds" must lie between "seconds_low" and "seconds_high", none below 0.')
+    return found

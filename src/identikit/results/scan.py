@@ -11,7 +11,7 @@ from identikit.errors import ResultError, did_you_mean, needs_extra
 from identikit.files import write_bytes
 from identikit.places import natural_key
 from identikit.results import journal
-from identikit.results.header import Header
+from identikit.results.header import Header, together
 from identikit.results.row import Cost, Row
 
 _SAME = 1e-6  # relative: what two machines may differ by in a row that both measured
@@ -162,7 +162,7 @@ class ScanResult:
         return ranked[0]
 
     def to_frame(self) -> Any:
-        """The rows as a pandas DataFrame, with each place's class, parameters and share of the time."""
+        """The rows as a pandas DataFrame, with what each place's layer costs in a pass."""
         try:
             import pandas as pd
         except ImportError as cause:
@@ -171,17 +171,24 @@ class ScanResult:
 
     def _record(self, row: Row) -> dict[str, Any]:
         sites = [self.header.sites[place] for place in row.places if place in self.header.sites]
-        shares = [site.share for site in sites if site.share is not None]
-        known = len(sites) == len(row.places)
+        known, cost = len(sites) == len(row.places), together(sites)
         value = {key: item for key, item in row.to_json().items() if key not in ("places", "plan", "ties")}
         value |= {"error": row.error, "ties": ", ".join(row.ties)}
+        costs = {
+            "parameters": cost.parameters,
+            "share": cost.share,
+            "layer_seconds": cost.seconds,  # "seconds" is how long the row took
+            "layer_seconds_low": cost.seconds_low,
+            "layer_seconds_high": cost.seconds_high,
+            "flops": cost.flops,
+            "memory": cost.memory,
+        }
         return {
             "place": row.place,
             **value,
             "cost": self.cost(row).value,
-            "kind": " + ".join(dict.fromkeys(site.kind for site in sites)),
-            "parameters": sum(site.parameters for site in sites) if known else None,
-            "share": sum(shares) if known and len(shares) == len(sites) else None,
+            "kind": cost.kind,
+            **(costs if known else dict.fromkeys(costs)),
         }
 
     def _named(self, metric: str | None) -> str:

@@ -1,21 +1,33 @@
-"""What each layer costs: its parameters, and its share of the time of a forward pass."""
+"""What each layer costs: parameters, FLOPs, time and activation memory in a forward pass."""
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
-import torch
 from torch import nn
 
 from identikit.families.anatomy import Anatomy
-from identikit.structure.override import Forward, overriding
+from identikit.scanning.counted import counted
+from identikit.scanning.latency import Clock, latencies
 from identikit.structure.traceless import traceless
 
-_PASSES = 5  # after one that warms up; the median counts
+
+@dataclass(frozen=True)
+class Cost:
+    """One layer in one pass over the first batch, on the machine that ran it; None: not known, or it did not run.
+
+    flops: of all its calls, as FlopCounterMode counts. seconds: the median of all its calls' time, within `low` and
+    `high` with 95 %. share: of the pass's time, 0 to 1. memory: the most bytes of activations alive at once during
+    a call, beyond those when it began, without gradients.
+    """
+
+    flops: int | None = None
+    seconds: float | None = None
+    low: float | None = None
+    high: float | None = None
+    share: float | None = None
+    memory: int | None = None
 
 
 def parameters_of(module: nn.Module) -> int:
@@ -23,45 +35,39 @@ def parameters_of(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+def costs_of(anatomy: Anatomy, paths: Sequence[str]) -> dict[str, Cost]:
+    """The cost of each layer over the anatomy's batch, in eight passes: one that counts, one to warm up, six timed.
+
+    Of a layer inside another one both have their numbers. The model is left as it was.
+    """
+    layers = {path: anatomy.model.get_submodule(path) for path in paths}
+    counts = counted(anatomy, layers)
+    times = latencies(anatomy, layers)
+    found = {}
+    for path in layers:
+        count, time = counts.get(path), times.get(path)
+        found[path] = Cost(
+            flops=count.flops if count else None,
+            memory=count.memory if count else None,
+            seconds=time.seconds if time else None,
+            low=time.low if time else None,
+            high=time.high if time else None,
+            share=time.share if time else None,
+        )
+    return found
+
+
 def pass_seconds(anatomy: Anatomy) -> float:
     """Seconds of one pass of the model, as it is now, over the anatomy's batch."""
+    clock = Clock(anatomy.model)
     with anatomy.family.quiet(anatomy.model), traceless(anatomy.model):
         batch = anatomy.batch.copied()  # a model may write into its inputs
-        began = _now()
+        began = clock.now()
         batch.call(anatomy.model)
-        return _now() - began
+        return clock.now() - began
 
 
 def time_shares(anatomy: Anatomy, paths: list[str]) -> dict[str, float]:
-    """The share of a pass's time that each layer takes, 0 to 1: medians over a few passes on the anatomy's batch."""
-    spent: Counter[str] = Counter()
-
-    def timed(path: str, _: nn.Module, forward: Forward) -> Callable[..., Any]:
-        def run(*args: Any, **kwargs: Any) -> Any:
-            began = _now()
-            try:
-                return forward(*args, **kwargs)
-            finally:
-                spent[path] += _now() - began  # type: ignore[assignment]
-
-        return run
-
-    shares: list[dict[str, float]] = []
-    model = anatomy.model
-    layers = {path: model.get_submodule(path) for path in paths}
-    with anatomy.family.quiet(model), traceless(model), overriding(layers, timed):
-        for _ in range(_PASSES + 1):
-            spent.clear()
-            batch = anatomy.batch.copied()
-            began = _now()
-            batch.call(model)
-            whole = _now() - began
-            shares.append({path: spent[path] / whole for path in paths})
-    return {path: float(np.median([each[path] for each in shares[1:]])) for path in paths}
-
-
-def _now() -> float:
-    """The clock, once the accelerator has done what it was given."""
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
-    return time.perf_counter()
+    """The share of a pass's time that each layer takes, 0 to 1; 0 for one that does not run."""
+    times = latencies(anatomy, {path: anatomy.model.get_submodule(path) for path in paths})
+    return {path: times[path].share if path in times else 0.0 for path in paths}
