@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from identikit.errors import DataError, MetricError, PlaceError, PlanError, RoleError
+from identikit.errors import DataError, MetricError, PlanError
 from identikit.families import Family
 from identikit.families.anatomy import anatomy_of
 from identikit.metrics import resolve_all
 from identikit.plan import Plan
+from identikit.scanning.candidates import At as At
+from identikit.scanning.candidates import candidates
 from identikit.scanning.ledger import Ledger
 from identikit.scanning.score import Score
 from identikit.sources.objects import as_data
 from identikit.sources.readings import Data
 from identikit.surgery.carried import live_plans
-from identikit.surgery.choose import plan_for
-
-At = str | Iterable[str] | None
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The layers that a scan or a prune looks at: present path to the plan that takes it out."""
+    """What a scan or a prune looks at: the name of each candidate (its present path) to the plan that takes it out."""
 
     ledger: Ledger
     plans: dict[str, Plan]
@@ -46,6 +44,8 @@ def prepare(
     seed: int,
     confidence: float,
     as_: str | None = None,
+    span: int | None = None,
+    by: str | None = None,
 ) -> Candidates:
     """Open everything and choose the layers. Raises what the parts raise, each in one line."""
     if live_plans(model):
@@ -58,25 +58,9 @@ def prepare(
         raise MetricError(f"confidence={confidence:g} is no share between 0 and 1, such as 0.95.")
     example = next(iter(read)) if read is not None and inputs is None else inputs
     anatomy = anatomy_of(model, example, family)
-    paths = _paths(anatomy, at)
-    plans = {path: plan_for(anatomy, [path], as_, read) for path in paths}
+    plans = candidates(anatomy, at, as_=as_, data=read, span=span, by=by)
     evaluator = Score(score) if score is not None else None
     if evaluator is not None and any(metric.name == evaluator.name for metric in resolved):
         raise MetricError(f'the score and a metric are both called "{evaluator.name}". Give the function another name.')
     ledger = Ledger(anatomy, read, resolved, evaluator, seed=seed, confidence=confidence)
     return Candidates(ledger, plans, read)
-
-
-def _paths(anatomy: Any, at: At) -> list[str]:
-    if at is None:
-        blocks: list[str] = anatomy.blocks()
-        if not blocks:
-            name = type(anatomy.model).__name__
-            raise RoleError(f"no stack of whole blocks was found in {name}. Name the layers: at=... (--at).")
-        return blocks
-    places = [at] if isinstance(at, str) else list(at)
-    if not places:
-        raise PlaceError(
-            'at=[] names no layer. Leave it out for every whole block, or name some: at="encoder.layer.*".'
-        )
-    return list(dict.fromkeys(path for place in places for path in anatomy.resolve(place)))
