@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from identikit.reporting import grids, page
+from identikit.reporting.agreements import agreements
 from identikit.reporting.grids import Grid
 from identikit.results import Front, ScanResult
 
@@ -16,6 +17,7 @@ def scan_fragment(result: ScanResult) -> str:
         table = page.costs(result, name)
         parts += [f"<div>{escape(table.said)}</div>", _table(grids.cost_grid(table))]
         parts += [f"<div>{escape(table.ties)}</div>"] if table.ties else []
+    parts += [f"<div>{escape(said)}</div>" for said in agreements(result)]
     return f"<div>{''.join(parts)}</div>"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from identikit.errors import ResultError, needs_extra
 from identikit.files import write_text
 from identikit.reporting import numbers, page, plots, repeat
+from identikit.reporting.agreements import agreements
 from identikit.results import Front, Header, ScanResult
 
 _MOST_COMBINATIONS = 100
@@ -57,6 +58,7 @@ def html(result: Any) -> str:
         title=f"{_short(header)}: what its layers are worth",
         model=page.model_line(header),
         facts=_facts(header),
+        agreements=[] if scan is None else agreements(scan),
         notes=[numbers.clean(note) for note in header.notes],
         front=_front(front) if front is not None else None,
         scans=_scans(scan, combinations=front is None) if scan is not None else [],

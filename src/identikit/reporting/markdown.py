@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from identikit.reporting import grids, page
+from identikit.reporting.agreements import agreements
 from identikit.reporting.grids import Grid
 from identikit.results import Front, ScanResult
 
@@ -17,6 +18,7 @@ def scan_markdown(result: ScanResult) -> str:
         table = page.costs(result, name)
         said = ". ".join(filter(None, [table.said, table.bars, table.ties])) + "."
         parts += [escape(said), markdown(grids.cost_grid(table))]
+    parts += [escape(f"{said}.") for said in agreements(result)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from identikit.errors import ResultError, did_you_mean, needs_extra
 from identikit.files import write_bytes
 from identikit.places import natural_key
 from identikit.results import journal
+from identikit.results.agreement import Agreement, agreed
 from identikit.results.header import Header, together
 from identikit.results.row import Cost, Row
 
@@ -85,9 +85,7 @@ class ScanResult:
     def __enter__(self) -> ScanResult:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def merge(self, other: ScanResult) -> ScanResult:
@@ -160,6 +158,10 @@ class ScanResult:
         if not ranked:
             raise ResultError("this scan has no rows yet, so none is the best.")
         return ranked[0]
+
+    def agreement(self, cheap: str | None = None, exact: str | None = None) -> Agreement | None:
+        """How well a cheap ranking agrees with the exact one; the first of each where None. None: fewer than 3 rows."""
+        return agreed(self, cheap, exact)
 
     def to_frame(self) -> Any:
         """The rows as a pandas DataFrame, with what each place's layer costs in a pass."""
