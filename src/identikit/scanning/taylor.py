@@ -17,7 +17,8 @@ from identikit.metrics import Metric
 from identikit.metrics.base import Floats
 from identikit.plan import Edit, Plan
 from identikit.scanning.by_example import finite
-from identikit.scanning.gates import METHOD, Gates
+from identikit.scanning.gates import METHOD as METHOD
+from identikit.scanning.gates import Gates
 from identikit.scanning.passes import device_of, run_plainly
 from identikit.scanning.slopes import Slope, slope_for
 from identikit.structure.watch import counting
