@@ -24,7 +24,12 @@ def counted(watched: Watched, recorded: torch.Tensor, batch: Batch, output: torc
     a layer that nothing of the decoder's input reaches belongs to the encoder, and the encoder's mask holds there.
     Models that take their tokens first ([tokens, rows, features]) are understood too.
     """
-    sided = _of_its_side(watched, recorded, batch)
+    return counted_on(decoder_side(watched, recorded), watched, batch, output)
+
+
+def counted_on(decoder: bool | None, watched: Watched, batch: Batch, output: torch.Tensor) -> torch.Tensor | None:
+    """`counted` for a layer whose side is known (`decoder_side`)."""
+    sided = _of_its_side(decoder, watched, batch)
     mask = counting(None, sided, output)
     if mask is None and output.ndim == 3 and output.shape[0] != output.shape[1]:
         turned = counting(None, sided, output.transpose(0, 1))
@@ -32,14 +37,25 @@ def counted(watched: Watched, recorded: torch.Tensor, batch: Batch, output: torc
     return mask
 
 
-def _of_its_side(watched: Watched, recorded: torch.Tensor, batch: Batch) -> Batch:
+def decoder_side(watched: Watched, recorded: torch.Tensor) -> bool | None:
+    """Whether the layer that made `recorded` is the decoder's; None where nothing is given to a decoder."""
+    given = _given_to_decoder(watched)
+    return None if given is None else memory(recorded) in watched.reached_from(given)
+
+
+def _of_its_side(decoder: bool | None, watched: Watched, batch: Batch) -> Batch:
     """The batch with the masks of the other side left out."""
-    given: dict[str, Any] = watched.calls[0].kwargs
-    named = next((name for name in (_DECODER, "labels") if isinstance(given.get(name), torch.Tensor)), None)
-    if named is None:
+    if decoder is None:
         return batch
-    reached = watched.reached_from(given[named])
-    if memory(recorded) in reached:
-        return batch if _DECODER in batch.kwargs else replace(batch, kwargs={**batch.kwargs, _DECODER: given[named]})
+    if decoder:
+        kwargs = batch.kwargs if _DECODER in batch.kwargs else {**batch.kwargs, _DECODER: _given_to_decoder(watched)}
+        return replace(batch, kwargs=kwargs)
     kwargs = {name: value for name, value in batch.kwargs.items() if not name.startswith("decoder_")}
     return replace(batch, kwargs={**kwargs, "labels": None}, target=None)
+
+
+def _given_to_decoder(watched: Watched) -> torch.Tensor | None:
+    """What the watched pass gave to a decoder, where it gave anything."""
+    given: dict[str, Any] = watched.calls[0].kwargs
+    found = (given.get(name) for name in (_DECODER, "labels"))
+    return next((value for value in found if isinstance(value, torch.Tensor)), None)

@@ -17,7 +17,7 @@ from identikit.metrics.base import Floats
 from identikit.metrics.positions import wide
 from identikit.plan import Plan
 from identikit.replacing.layout import LAST
-from identikit.replacing.padding import counted
+from identikit.replacing.padding import counted_on, decoder_side
 from identikit.scanning.by_example import as_rows, finite
 from identikit.scanning.passes import device_of, run_plainly
 from identikit.scanning.spans import Span, Strand, spans_of
@@ -69,6 +69,7 @@ class _Reader:
         self._last = {name for name, span in spans.items() if last and _decodes(anatomy, span.first)}
         self._entered: dict[str, dict[Path, torch.Tensor]] = {}
         self._open: Counter[str] = Counter()
+        self._decoder: dict[str, bool | None] = {}
         self._sums: dict[str, torch.Tensor] = {}
         self._calls: Counter[str] = Counter()
 
@@ -138,12 +139,18 @@ class _Reader:
             raise MetricError(f'"{span.name}" takes {shapes} on the data, so {self._method} cannot compare them.')
         here: dict[str, Any] = {"turned": strand.turned, "layer": span.name, "method": self._method}
         values = self._measure(*(wide(value).movedim(strand.axis, -1) for value in (entered, left)))
-        mask = counted(self._anatomy.watched, strand.recorded, self.batch, left) if strand.axis == LAST else None
+        mask = self._counted(span, strand, left) if strand.axis == LAST else None
         counts = torch.ones_like(values) if mask is None else mask.to(values)
         values, counts = as_rows(values, self.batch, **here), as_rows(counts, self.batch, **here)
         if span.name in self._last and strand.axis == LAST and left.ndim == 3:
             counts = _last_only(counts)
         return values.where(counts > 0, 0.0), counts
+
+    def _counted(self, span: Span, strand: Strand, left: torch.Tensor) -> torch.Tensor | None:
+        """Which tokens are no padding, by the mask of the layer's side, which is looked for once."""
+        if span.last not in self._decoder:
+            self._decoder[span.last] = decoder_side(self._anatomy.watched, strand.recorded)
+        return counted_on(self._decoder[span.last], self._anatomy.watched, self.batch, left)
 
 
 def _last_only(counts: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -56,20 +56,17 @@ def spans_of(anatomy: Anatomy, plans: Mapping[str, Plan], method: str) -> dict[s
     axes = {key: _axis(anatomy, _call(anatomy, key[0]), value) for key, value in recorded.items()}
     spans = {}
     for name, order in orders.items():
-        enters, leaves = _streams(anatomy, order[0]), _streams(anatomy, order[-1])
-        keys = [(order[-1], leaf) for leaf in leaves if leaf in enters]
-        strands = tuple(
-            Strand(enters[key[1]], key[1], axes[key], key in positions_first, recorded[key]) for key in keys
-        )
-        _require_same(anatomy, name, order[0], strands, len(leaves), method)
-        spans[name] = Span(name, order[0], order[-1], strands)
+        enters = _streams(anatomy, order[0])
+        keys = [(order[-1], leaf) for leaf in _streams(anatomy, order[-1])]
+        strands = (Strand(enters[key[1]], key[1], axes[key], key in positions_first, recorded[key]) for key in keys)
+        spans[name] = Span(name, order[0], order[-1], tuple(strands))
     return spans
 
 
 def whole_blocks(anatomy: Anatomy, plan: Plan) -> bool:
     """Whether `plan` takes out whole blocks that run one behind the other, so that a stream enters and leaves them."""
     try:
-        spans_of(anatomy, {"candidate": plan}, "influence")
+        _in_order(anatomy, "candidate", plan, "influence")
     except RoleError:
         return False
     return True
@@ -103,6 +100,7 @@ def _in_order(anatomy: Anatomy, name: str, plan: Plan, method: str) -> list[str]
             f'the layers {name} are no run: "{between}" runs between them, and {method} compares what enters the first '
             'with what leaves the last. Use method="exact" or method="taylor".'
         )
+    _require_same(anatomy, name, ran, method)
     return ran
 
 
@@ -129,15 +127,16 @@ def _next_of(anatomy: Anatomy, ran: list[str]) -> str | None:
     return None
 
 
-def _require_same(anatomy: Anatomy, name: str, first: str, strands: Iterable[Strand], wanted: int, method: str) -> None:
-    """Raise RoleError unless every stream that leaves entered too, with the same shape."""
-    found = list(strands)
-    inputs: dict[Any, torch.Tensor] = dict(_call(anatomy, first).tensors_in())
-    apart = [each for each in found if shape_of(inputs[each.enters]) != shape_of(each.recorded)]
-    if len(found) != wanted or apart or any(shape_of(each.recorded) is None for each in found):
+def _require_same(anatomy: Anatomy, name: str, ran: list[str], method: str) -> None:
+    """Raise RoleError unless every stream that leaves the last layer entered the first, with the same shape."""
+    enters, leaves = _streams(anatomy, ran[0]), _streams(anatomy, ran[-1])
+    inputs: dict[Any, torch.Tensor] = dict(_call(anatomy, ran[0]).tensors_in())
+    outputs = dict(_call(anatomy, ran[-1]).tensors_out())
+    shapes = [(shape_of(inputs[enters[leaf]]), shape_of(outputs[leaf])) for leaf in leaves if leaf in enters]
+    if len(shapes) != len(leaves) or any(one is None or one != other for one, other in shapes):
         raise RoleError(
             f"what enters {name} and what leaves it have not the same shape, so {method} cannot compare them. "
-            'Use method="exact".'
+            'Use method="exact" or method="taylor".'
         )
 
 
