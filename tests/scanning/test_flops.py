@@ -61,6 +61,12 @@ KNOWN = [
         4 * 8 * 6 * 3 * 8,
         id="attention with fewer keys",
     ),
+    pytest.param(
+        Run(lambda a: torch.linalg.solve_triangular(a, a[..., :3], upper=True)),
+        (torch.eye(5).repeat(2, 1, 1),),
+        2 * 5 * 5 * 3,
+        id="triangle solved",
+    ),
     *[pytest.param(Run(each), (torch.randn(4, 6),), 0, id=f"no product {n}") for n, each in enumerate(NOTHING)],
 ]
 
@@ -110,6 +116,15 @@ def test_what_the_counter_does_not_know_is_none_and_no_wrong_number(
     assert costs["layer"].seconds is not None
 
 
+def test_what_holds_something_unknown_is_unknown() -> None:
+    sparse = Run(lambda x: x.to_sparse().to_dense())
+    model = nn.Sequential(nn.Sequential(nn.Linear(4, 4), Run(lambda x: doubled(x)), sparse), nn.Linear(4, 4))
+    costs = costs_of(anatomy_of(model.eval(), torch.randn(3, 4)), ["0", "0.0", "0.1", "0.2", "1"])
+    one, bytes_ = 2 * 3 * 4 * 4, 3 * 4 * 4
+    assert [each.flops for each in costs.values()] == [None, one, None, 0, one]
+    assert [each.memory for each in costs.values()] == [None, bytes_, bytes_, None, bytes_]
+
+
 @pytest.fixture
 def slow_path() -> Iterator[None]:
     """torch's encoder layers without their fused kernel."""
@@ -157,6 +172,20 @@ def test_experts_are_counted_for_the_rows_they_take() -> None:
     rows = batch.kwargs["input_ids"].numel() * config.num_experts_per_tok
     found = costs_of(anatomy_of(model, batch), [path])[path].flops
     assert found == 2 * rows * 3 * config.hidden_size * config.intermediate_size
+
+
+def test_weights_may_be_handed_to_a_layer() -> None:
+    """The hooks by which torch's counter tells modules apart fail on a view of a weight."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.query, self.layer = nn.Parameter(torch.randn(1, 4)), nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.layer(self.query.chunk(1)[0]) + self.layer(self.query)
+
+    assert flops(Model(), torch.randn(3, 4), at="layer") == 2 * 2 * 4 * 4
 
 
 class Twice(nn.Module):
