@@ -173,6 +173,13 @@ def test_the_levels_of_all_looks_spend_the_error_once(known: bool) -> None:
     assert still_open.level("a") == pytest.approx(0.95)
 
 
+def test_where_there_is_nothing_to_decide_the_first_look_settles_all() -> None:
+    costs = {name: np.random.default_rng(0).normal(size=FIRST) for name in ("a", "b")}
+    assert Race(["a", "b"], confidence=0.95, least=2).look(costs) == ("a", "b")
+    assert Race(["a"], confidence=0.95).look({"a": costs["a"]}) == ("a",)
+    assert Race([], confidence=0.95).look({}) == ()
+
+
 def test_what_cannot_race_is_refused() -> None:
     race = Race(["a", "b"], confidence=0.95)
     for given in ({"a": np.zeros(32)}, {"a": np.zeros(32), "b": np.zeros(33)}):
