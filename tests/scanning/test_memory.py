@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.profiler import profile, record_function
 
 import tiny
 from identikit.families.anatomy import anatomy_of
 from identikit.scanning.cost import costs_of
 from identikit.scanning.counted import Counted, counted
+from identikit.structure.override import overriding
 from practice.test_offload import HOW, offloaded
-from zoo import ZOO, Case
+from zoo import ZOO, Case, case
 
 X = torch.randn(8, 32)
 SIZE = X.nbytes
@@ -176,6 +179,30 @@ def test_a_module_needs_what_its_children_do(known: Case) -> None:
         if parent is not None and most is not None:
             assert parent >= most >= 0
     assert all(found[path] for path in anatomy.blocks() if not known.name.startswith("encoder_"))
+
+
+@pytest.mark.long  # torch's profiler takes five seconds to start
+@pytest.mark.parametrize("name", ["bert", "nested"])
+def test_the_allocator_says_the_same(name: str) -> None:
+    """The profiler sees every allocation; these models' kernels need nothing inside."""
+    model = case(name).build()
+    anatomy = anatomy_of(model, case(name).inputs(model))
+    path = anatomy.blocks()[1]
+
+    def marked(_: str, __: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with record_function("the layer"):
+                return forward(*args, **kwargs)
+
+        return run
+
+    with overriding({path: model.get_submodule(path)}, marked), profile(profile_memory=True) as profiled:
+        anatomy.run()
+    events = profiled.profiler.kineto_results.events()
+    start, end = next((event.start_ns(), event.end_ns()) for event in events if event.name() == "the layer")
+    found = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
+    alive = list(accumulate(change for time, change in found if start <= time <= end))
+    assert costs_of(anatomy, [path])[path].memory == max(alive) > 0
 
 
 @pytest.mark.parametrize("how", HOW)
