@@ -37,7 +37,7 @@ def cheap_method(anatomy: Anatomy, plans: Mapping[str, Plan], method: str) -> st
     """
     if method != "auto":
         return None if method == "exact" else method
-    return influence.METHOD if all(whole_blocks(anatomy, plan) for plan in plans.values()) else taylor.METHOD
+    return influence.METHOD if whole_blocks(anatomy, plans) else taylor.METHOD
 
 
 def cheap_scores(

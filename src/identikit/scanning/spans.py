@@ -11,13 +11,13 @@ import torch
 
 from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
-from identikit.plan import Plan
+from identikit.plan import Edit, Plan
 from identikit.replacing.layout import features_axis, guessed_axis
 from identikit.scanning.by_example import turned
 from identikit.structure.members import members
 from identikit.structure.trees import Path, shape_of
 from identikit.structure.watch import Call, Location
-from identikit.surgery.choose import check_plan
+from identikit.surgery.choose import check_plans
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Span:
 
 def spans_of(anatomy: Anatomy, plans: Mapping[str, Plan], method: str) -> dict[str, Span]:
     """The span of each plan. Raises RoleError for one that is no whole block, nor whole blocks behind one another."""
-    orders = {name: _in_order(anatomy, name, plan, method) for name, plan in plans.items()}
+    edits = zip(plans, check_plans(anatomy, plans.values()), strict=True)
+    orders = {name: _in_order(anatomy, name, found, method) for name, found in edits}
     recorded = {
         (path, leaf): dict(_call(anatomy, path).tensors_out())[leaf]
         for path in dict.fromkeys(order[-1] for order in orders.values())
@@ -63,10 +64,11 @@ def spans_of(anatomy: Anatomy, plans: Mapping[str, Plan], method: str) -> dict[s
     return spans
 
 
-def whole_blocks(anatomy: Anatomy, plan: Plan) -> bool:
-    """Whether `plan` takes out whole blocks that run one behind the other, so that a stream enters and leaves them."""
+def whole_blocks(anatomy: Anatomy, plans: Mapping[str, Plan]) -> bool:
+    """Whether each plan takes out whole blocks that run one behind the other: a stream enters and leaves them."""
     try:
-        _in_order(anatomy, "candidate", plan, "influence")
+        for edits in check_plans(anatomy, plans.values()):
+            _in_order(anatomy, "", edits, "")
     except RoleError:
         return False
     return True
@@ -80,9 +82,8 @@ def _streams(anatomy: Anatomy, path: str) -> dict[Path, Location]:
     return {leaf: place for leaf, place in streams.items() if outputs[leaf].is_floating_point()}
 
 
-def _in_order(anatomy: Anatomy, name: str, plan: Plan, method: str) -> list[str]:
-    """The layers of `plan`, as they run."""
-    edits = check_plan(anatomy, plan)
+def _in_order(anatomy: Anatomy, name: str, edits: list[Edit], method: str) -> list[str]:
+    """The layers of a plan, as they run."""
     for edit in edits:
         if edit.op != "identity":
             verdict = anatomy.verdict(edit.at)

@@ -22,7 +22,7 @@ from identikit.scanning.gates import Gates
 from identikit.scanning.passes import device_of, run_plainly
 from identikit.scanning.slopes import Slope, slope_for
 from identikit.structure.watch import counting
-from identikit.surgery.choose import check_plan
+from identikit.surgery.choose import check_plans
 
 
 def scores(
@@ -70,7 +70,7 @@ def scores(
 
 def _edits(anatomy: Anatomy, plans: Mapping[str, Plan]) -> tuple[dict[str, list[Edit]], dict[str, Any]]:
     """The edits of each plan in present paths, and the tensors of all. MetricError for two edits at one layer."""
-    edits = {name: check_plan(anatomy, plan) for name, plan in plans.items()}
+    edits = dict(zip(plans, check_plans(anatomy, plans.values()), strict=True))
     known: dict[str, Edit] = {}
     for edit in (edit for found in edits.values() for edit in found):
         if known.setdefault(edit.at, edit) != edit:

@@ -92,28 +92,38 @@ def check_plan(anatomy: Anatomy, plan: Plan) -> list[Edit]:
 
     Raises PlanError for a plan made for another model, PlaceError and RoleError as `plan_for` does.
     """
-    model, name = anatomy.model, type(anatomy.model).__name__
-    now, first = structure_of(model), first_fingerprint(model)
+    return check_plans(anatomy, [plan])[0]
+
+
+def check_plans(anatomy: Anatomy, plans: Iterable[Plan]) -> list[list[Edit]]:
+    """`check_plan` of each of several plans; what is asked of the model is asked once."""
+    model = anatomy.model
+    now, slots = structure_of(model), anatomy.slots
+    first, first_slots = now, slots
+    if history := carried(model):
+        first = history.plan.fingerprint
+        first_slots = dict(zip(first_paths(model, list(slots)), slots.values(), strict=True))
+    found = []
+    for plan in plans:
+        _require_for(model, plan, now, first)
+        places = first_slots if plan.fingerprint in ("", first) else slots
+        named = [(edit, places[expand(edit.at, places, model=type(model).__name__)[0]]) for edit in plan]
+        present = [_checked(anatomy, edit, path) for edit, path in named]
+        # One layer in two slots is edited once, whichever of them the plan names; two meanings are a contradiction.
+        found.append(list(Plan(frozenset(present))))
+    return found
+
+
+def _require_for(model: nn.Module, plan: Plan, now: str, first: str) -> None:
+    """Raise PlanError for a plan of another structure, or without its tensors; warn where the weights are others."""
     if plan.fingerprint not in ("", now, first):
         raise PlanError(
-            f"this plan was made for a {plan.model or 'model'} of another structure ({plan.fingerprint}); this {name} "
-            f"is {now}. Load the model that the plan was made for."
+            f"this plan was made for a {plan.model or 'model'} of another structure ({plan.fingerprint}); this "
+            f"{type(model).__name__} is {now}. Load the model that the plan was made for."
         )
     if plan.weights and not carried(model) and plan.weights != weights_of(model):
-        warnings.warn("this plan was made with other weights of this structure.", IdentikitWarning, stacklevel=3)
+        warnings.warn("this plan was made with other weights of this structure.", IdentikitWarning, stacklevel=5)
     plan.require_tensors()
-    present = [_checked(anatomy, edit, path) for edit, path in _present(anatomy, plan, plan.fingerprint in ("", first))]
-    # One layer in two slots is edited once, whichever of them the plan names; two meanings for it are a contradiction.
-    return list(Plan(frozenset(present)))
-
-
-def _present(anatomy: Anatomy, plan: Plan, by_first_path: bool) -> list[tuple[Edit, str]]:
-    """Each edit with its layer's present path."""
-    name, slots = type(anatomy.model).__name__, anatomy.slots
-    if by_first_path and carried(anatomy.model) is not None:
-        first = first_paths(anatomy.model, list(slots))
-        slots = dict(zip(first, slots.values(), strict=True))
-    return [(edit, slots[expand(edit.at, slots, model=name)[0]]) for edit in plan]
 
 
 def _checked(anatomy: Anatomy, edit: Edit, path: str) -> Edit:
