@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,20 @@ def test_it_covers_the_median_of_a_crooked_distribution(number: int) -> None:
     draws = np.random.default_rng(0).exponential(size=(4000, number))
     bounds = [interval(row) for row in draws]
     assert np.mean([low <= np.log(2) <= high for low, high in bounds]) >= 0.945
+
+
+def test_every_accelerator_of_the_model_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No processor and no meta device; the present one too, where weights are fetched to one that none names."""
+    waited: list[str] = []
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda device: waited.append(str(device)))
+    values = [SimpleNamespace(device=torch.device(name)) for name in ("cpu", "cuda:1", "meta", "cuda:1", "cuda:2")]
+    model: Any = SimpleNamespace(parameters=lambda: values, buffers=list)
+    latency.Clock(model).now()
+    assert sorted(waited) == ["cuda:1", "cuda:2"]
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    latency.Clock(model).now()
+    assert sorted(waited[2:]) == ["cuda:0", "cuda:1", "cuda:2"]
 
 
 class Wait(nn.Module):
