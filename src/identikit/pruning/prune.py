@@ -19,6 +19,7 @@ from identikit.pruning.search import Search, Step, parameters_left
 from identikit.results import Front, MetricInfo, Point, ScanResult
 from identikit.results import Score as PointScore
 from identikit.scanning.cost import pass_seconds
+from identikit.scanning.ledger import Measuring
 from identikit.scanning.prepare import At, prepare
 from identikit.scanning.statistics import keeps
 from identikit.surgery.apply import install
@@ -83,20 +84,22 @@ def prune(
     budget = Budget(keep, max_drop, drop, params)
     found = prepare(
         model, data, at, metrics, score,
-        inputs=inputs, family=family, batch_size=batch_size, limit=limit, seed=seed, confidence=confidence,
-        as_=as_,
+        inputs=inputs, family=family, batch_size=batch_size, limit=limit, as_=as_,
+        how=Measuring(seed=seed, confidence=confidence), keep=True,
     )  # fmt: skip
     ledger, path = found.ledger, Path(to) if to is not None else None
     with board(progress) as bars:
-        ledger.open(list(found.plans), bars, to=path, resume=resume, overwrite=overwrite, name=name, command=command)
+        ledger.open(list(found.plans), to=path, resume=resume, overwrite=overwrite, name=name, command=command)
+        done = False
         try:
-            metric, info = next(iter(ledger.result.header.metrics.items()))
-            search = Search(ledger.anatomy.model, found.plans, metric, info, budget, ledger.measure)
             with bars.bar("prune") as bar:
+                ledger.measure_all({}, bar, likely=found.plans)  # the full model: what cannot be reached is refused before the search
+                metric, info = next(iter(ledger.result.header.metrics.items()))
+                search = Search(ledger.anatomy.model, found.plans, metric, info, budget, ledger.measure_all)
                 steps, chosen, ended = search.steps(bar)
-            ledger.finish()
+            done = True
         finally:
-            ledger.close()
+            ledger.close(done=done)
         front = _front(ledger.anatomy, ledger.result, steps, chosen, _goal(budget, metric, info), ended)
         plan = _bound(steps[chosen].plan, ledger.anatomy, ledger.result)
         smaller = remove(copy.deepcopy(ledger.anatomy.model), plan, inputs=ledger.anatomy.batch, family=family)

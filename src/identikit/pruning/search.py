@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -17,7 +17,8 @@ from identikit.results import MetricInfo, Row
 from identikit.scanning.cost import parameters_of
 from identikit.structure.stacks import members
 
-Measure = Callable[[Plan], dict[str, Row]]
+#: The rows of plans, by name and metric; all are measured in one reading of the data.
+Measure = Callable[[Mapping[str, Plan], Bar], Mapping[str, dict[str, Row]]]
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,10 @@ class Search:
 
     def _best(self, step: Step, candidates: list[str], bar: Bar) -> Step:
         """The candidate whose absence costs least beside what is gone; the first in depth of equals."""
-        tried: list[Step] = []
-        for path in candidates:
-            bar.say(f"without {' + '.join(without(step.gone, path))}")
-            plan = step.plan | self.plans[path]
-            tried.append(Step(plan, without(step.gone, path), self.measure(plan)))
-            bar.advance()
+        bar.say(f"{len(step.gone)} gone, {len(candidates)} more tried")
+        plans = {path: step.plan | self.plans[path] for path in candidates}
+        rows = self.measure(plans, bar)
+        tried = [Step(plan, without(step.gone, path), rows[path]) for path, plan in plans.items()]
         sign = -1 if self.info.higher_is_better else 1
         return min(tried, key=lambda each: sign * each.rows[self.metric].edited)
 

@@ -11,7 +11,8 @@ from identikit.files import write_bytes
 from identikit.places import natural_key
 from identikit.results import journal
 from identikit.results.agreement import Agreement, agreed
-from identikit.results.header import Header, together
+from identikit.results.frame import record
+from identikit.results.header import Header
 from identikit.results.row import Cost, Row
 
 _SAME = 1e-6  # relative: what two machines may differ by in a row that both measured
@@ -60,7 +61,10 @@ class ScanResult:
         """
         if not Path(path).exists():
             return cls.create(path, header)
-        opened, stored, rows = journal.Journal.go_on(Path(path), check=lambda found: _same_run(found, header, path))
+        def check(found: Header) -> None:
+            require_same_run(found, header, path)
+
+        opened, stored, rows = journal.Journal.go_on(Path(path), check=check)
         result = cls(stored, rows)
         result._journal = opened
         return result
@@ -161,7 +165,11 @@ class ScanResult:
 
     def agreement(self, cheap: str | None = None, exact: str | None = None) -> Agreement | None:
         """How well a cheap ranking agrees with the exact one; the first of each where None. None: fewer than 3 rows."""
-        return agreed(self, cheap, exact)
+
+        def costs(name: str) -> dict[object, float]:
+            return {row.key[:2]: self.cost(row).value for row in self.of(name)}
+
+        return agreed(list(self.header.metrics), costs, cheap, exact)
 
     def to_frame(self) -> Any:
         """The rows as a pandas DataFrame, with what each place's layer costs in a pass."""
@@ -169,29 +177,7 @@ class ScanResult:
             import pandas as pd
         except ImportError as cause:
             raise needs_extra("pandas", "hf", "to_frame()") from cause
-        return pd.DataFrame([self._record(row) for row in self.rows])
-
-    def _record(self, row: Row) -> dict[str, Any]:
-        sites = [self.header.sites[place] for place in row.places if place in self.header.sites]
-        known, cost = len(sites) == len(row.places), together(sites)
-        value = {key: item for key, item in row.to_json().items() if key not in ("places", "plan", "ties")}
-        value |= {"error": row.error, "ties": ", ".join(row.ties)}
-        costs = {
-            "parameters": cost.parameters,
-            "share": cost.share,
-            "layer_seconds": cost.seconds,  # "seconds" is how long the row took
-            "layer_seconds_low": cost.seconds_low,
-            "layer_seconds_high": cost.seconds_high,
-            "flops": cost.flops,
-            "memory": cost.memory,
-        }
-        return {
-            "place": row.place,
-            **value,
-            "cost": self.cost(row).value,
-            "kind": cost.kind,
-            **(costs if known else dict.fromkeys(costs)),
-        }
+        return pd.DataFrame([record(self.header, row, self.cost(row)) for row in self.rows])
 
     def _named(self, metric: str | None) -> str:
         name = self.metric if metric is None else metric
@@ -240,7 +226,8 @@ class ScanResult:
         return scan_fragment(self)
 
 
-def _same_run(stored: Header, header: Header, path: str | Path) -> None:
+def require_same_run(stored: Header, header: Header, path: str | Path) -> None:
+    """Raise ResultError, naming what differs, where `header` is about another measurement than the file's."""
     if differences := stored.differences(header):
         raise ResultError(
             f"{path} belongs to another scan; it differs in {'; '.join(differences)} (the file's first). "

@@ -1,203 +1,224 @@
-"""The ledger of a scan or prune: each plan is measured once, written down at once, and read back after a restart."""
+"""The ledger of a scan or prune: each plan is measured once, its rows written down, and read back after a restart."""
 
 from __future__ import annotations
 
-import platform
-import sys
 import time
-from collections.abc import Sequence
-from importlib import metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from identikit.errors import MetricError, SaveError
 from identikit.families.anatomy import Anatomy
-from identikit.files import check_writable, explained
 from identikit.metrics import Metric
+from identikit.metrics.base import Floats
 from identikit.plan import Plan
-from identikit.progress import Board
-from identikit.results import DataInfo, Header, MetricInfo, Row, ScanResult, SiteInfo
-from identikit.results.header import Interval
-from identikit.scanning.cost import parameters_of, time_shares
-from identikit.scanning.loop import ENGINE, Loop
+from identikit.progress import Bar
+from identikit.replaying.engine import Engine
+from identikit.results import Header, MetricInfo, Row, ScanResult
+from identikit.scanning.filed import Filed
+from identikit.scanning.headers import header_for, metric_info
+from identikit.scanning.part import Part
+from identikit.scanning.race import Race
 from identikit.scanning.score import Score
 from identikit.scanning.statistics import effect
+from identikit.scanning.sweep import Sweep
+from identikit.scanning.ties import ties
 from identikit.sources.readings import Data
 from identikit.structure.fingerprints import identity_of
-from identikit.surgery.apply import install
-from identikit.surgery.carried import first_paths
+from identikit.surgery.install import install
 
-_LIBRARIES = ("torch", "transformers", "sentence_transformers", "timm")
+
+@dataclass(frozen=True)
+class Measuring:
+    """How plans are measured. `race`: a candidate whose rank is settled sees no more examples; `least`: which border.
+
+    `costs`: what each layer costs is measured too, for the header.
+    """
+
+    seed: int = 0
+    confidence: float = 0.95
+    race: bool = False
+    least: int | None = None
+    costs: bool = True
 
 
 class Ledger:
-    """Measures plans with the plain loop (or a whole-model score) and keeps the rows in `result`."""
+    """Measures plans by sweeps over the data, and by a whole-model score, and keeps the rows in `result`."""
 
     def __init__(
-        self,
-        anatomy: Anatomy,
-        data: Data | None,
-        metrics: Sequence[Metric],
-        score: Score | None,
-        *,
-        seed: int = 0,
-        confidence: float = 0.95,
-    ) -> None:
+        self, anatomy: Anatomy, data: Data | None, metrics: Sequence[Metric], score: Score | None, engine: Engine,
+        how: Measuring,
+    ) -> None:  # fmt: skip
         self.anatomy = anatomy
-        self.result: ScanResult
-        self._metrics = metrics
+        self.engine = engine
+        self.how = how
         self._data = data
+        self._metrics = metrics
         self._score = score
-        self._seed = seed
-        self._confidence = confidence
-        self._loop = Loop(anatomy, data, metrics, seed) if data is not None else None
-        self.scores: dict[str, float] = {}
-        self._file: Path | None = None
-        self._growing: Path | None = None
+        self._cheap: dict[str, tuple[MetricInfo, list[Row]]] = {}
+        self._sweep = Sweep(data, metrics, engine, how.seed) if data is not None and metrics else None
+        self._scored: dict[str, MetricInfo] = {}
+
+    @property
+    def result(self) -> ScanResult:
+        """The rows so far."""
+        return self._filed.result
+
+    def include(self, name: str, values: Mapping[str, Floats], plans: Mapping[str, Plan]) -> None:
+        """Cheap scores of candidates, [examples], become rows of a metric `name`. Before anything is measured."""
+        metric = CheapScore(name)
+        rows = []
+        for candidate, scores in values.items():
+            found = effect(metric, scores * 0.0, scores, confidence=self.how.confidence, seed=self.how.seed)
+            numbers = (found.full, found.edited, found.effect, found.low, found.high, len(scores), name, 0.0)
+            rows.append(Row(plans[candidate].places, name, *numbers, _json(plans[candidate]), found.error))
+        first = next(iter(values.values()))
+        self._cheap[name] = (metric_info(metric, first * 0.0, self.how.confidence), rows)
 
     def open(
-        self,
-        paths: Sequence[str],
-        board: Board,
-        *,
-        to: Path | None,
-        resume: bool,
-        overwrite: bool,
-        name: str,
-        command: str,
+        self, paths: Sequence[str], *, to: Path | None, resume: bool, overwrite: bool, name: str, command: str
     ) -> None:
-        """Measure the full model and start (or go on with) the result. Raises ResultError for another run's file."""
-        if to is not None:
-            _check_file(to, resume=resume, overwrite=overwrite)
+        """Take the files, before anything is measured; a file of another run is refused (ResultError, SaveError)."""
+        self._named: dict[str, Any] = {"paths": list(paths), "name": name, "command": command}
+        self._filed = Filed(to, resume=resume, overwrite=overwrite)
+        self._part = Part(self._filed.beside(".part") if self._sweep is not None else None, self._run())
+        self._part.open(resume=resume, overwrite=overwrite)
         if self._score is not None:
-            self.scores[self._score.name] = self._score(self.anatomy.model, self._seed)
-        if self._loop is not None and self._data is not None:
-            for _ in board.track(self._loop.run_full(), "full model", _length(self._data)):
-                pass
-            self.scores |= {metric.name: metric.aggregate(self._loop.full[metric.name]) for metric in self._metrics}
-        header = self._header(paths, name, command)
-        if to is None:
-            self.result = ScanResult(header)
-            return
-        # A file that is replaced stays until the new one is whole: rows go to a file beside it first.
-        beside = to.with_name(to.name + ".new")
-        self._file, self._growing = to, beside if to.exists() and (not resume or beside.exists()) else to
-        if resume:
-            self.result = ScanResult.resume(self._growing, header)
-        else:
-            self.result = ScanResult.create(self._growing, header, overwrite=overwrite)
+            full = self._score(self.anatomy.model, self.how.seed)
+            self._scored = {self._score.name: MetricInfo(self._score.higher_is_better, full)}
+        if self._filed.stored is not None:
+            self._filed.go_on(self._header(self._expected(self._filed.stored.header), costs=False))
+        elif self._sweep is None:
+            self._begin({})
 
-    def close(self) -> None:
-        """Close the file; without a single row it was not worth keeping."""
-        self.result.close()
-        if self._growing is not None and not len(self.result):
-            self._growing.unlink(missing_ok=True)
+    def close(self, *, done: bool = False) -> None:
+        """Close the files; with `done` a file that is replaced gives way, and what was kept beside it goes."""
+        self._part.close(done=done)
+        self._filed.close(done=done)
 
-    def finish(self) -> None:
-        """Close the file, and let it take the place of the one that it replaces."""
-        self.close()
-        if self._growing is not None and self._file is not None and self._growing != self._file:
-            with explained(self._file):
-                self._growing.replace(self._file)
+    def measure_all(
+        self, plans: Mapping[str, Plan], bar: Bar, *, likely: Mapping[str, Plan] | None = None
+    ) -> dict[str, dict[str, Row]]:
+        """The rows of each plan by metric: from the result where they stand there, else measured and written down.
 
-    def measure(self, plan: Plan) -> dict[str, Row]:
-        """The rows of `plan` by metric: from the result where they stand there, else measured and written down."""
-        plain = all(edit.op == "identity" and not edit.options for edit in plan)
-        blank = {"full": 0.0, "edited": 0.0, "effect": 0.0, "plan": None if plain else plan.to_json()}
-        keys = {name: Row(plan.places, name, **blank).key for name in self.scores}  # type: ignore[arg-type]
-        known = {row.metric: row for row in self.result if row.key in keys.values()}
-        if set(known) != set(self.scores):
-            try:
-                rows = self._measured(plan, plain)
-            except MetricError as error:
-                raise MetricError(f"without {' + '.join(plan.places)}: {error}") from error
-            for row in rows:
-                if row.metric not in known:
-                    self.result.append(row)
-                    known[row.metric] = row
-        return {name: known[name] for name in self.scores}
+        `likely`: plans that will be measured later; the engine is chosen for them. `plans` where None.
+        """
+        if self._sweep is not None:
+            todo = {name: plan for name, plan in plans.items() if not self._known(plan, self._metrics)}
+            if todo or not self._filed.begun:
+                self._sweep.likely = list((likely or plans).values())
+                self._swept(self._sweep, todo, bar)
+        if self._score is not None:
+            for plan in plans.values():
+                if not self._known(plan, [self._score]):
+                    self._append([self._evaluated(self._score, plan)])
+        return {name: self._rows_of(plan) for name, plan in plans.items()}
 
-    def _measured(self, plan: Plan, plain: bool) -> list[Row]:
+    def _swept(self, sweep: Sweep, plans: Mapping[str, Plan], bar: Bar) -> None:
         began = time.perf_counter()
-        shared: dict[str, Any] = {"plan": None if plain else plan.to_json()}
-        rows: list[Row] = []
-        if self._loop is not None:
-            edited = self._loop.run(plan)
-            for metric in self._metrics:
-                full = self._loop.full[metric.name]
-                found = effect(metric, full, edited[metric.name], confidence=self._confidence, seed=self._seed)
-                numbers = (found.full, found.edited, found.effect, found.low, found.high)
-                seconds = time.perf_counter() - began
-                rows.append(Row(plan.places, metric.name, *numbers, len(full), ENGINE, seconds, **shared))
-        if self._score is not None:
-            with install(self.anatomy, plan):  # a score may let the model generate
-                value = self._score(self.anatomy.model, self._seed)
-            full_score = self.scores[self._score.name]
-            seconds = time.perf_counter() - began
-            numbers = (full_score, value, value - full_score, None, None)
-            rows.append(Row(plan.places, self._score.name, *numbers, 0, "score", seconds, **shared))
-        return rows
+        race = self._race(plans) if self.how.race else None
+        found = sweep.run(plans, bar, part=self._part, race=race)
+        infos = {
+            metric.name: metric_info(metric, sweep.full[metric.name], self.how.confidence) for metric in self._metrics
+        }
+        self._begin(infos)
+        seconds = (time.perf_counter() - began) / max(1, len(plans))
+        for metric in self._metrics if found else ():
+            rows = {name: (full[metric.name], edited[metric.name]) for name, (full, edited) in found.items()}
+            self._append(self._judged(metric, rows, plans, race, seconds))
+        self._part.clear()
 
-    def _header(self, paths: Sequence[str], name: str, command: str) -> Header:
-        model = self.anatomy.model
-        identity = identity_of(model)
-        parameter = next(model.parameters(), torch.zeros(0))
-        shares, first = time_shares(self.anatomy, list(paths)), first_paths(model, list(paths))
-        notes = () if self._score is None else (f"{self._score.name} scores a whole model: no error bar.",)
-        return Header(
-            model=identity.model,
-            name=name or identity.model,
-            fingerprint=identity.structure,
-            weights=identity.weights,
-            data=self._data_info(),
-            metrics=self._metric_infos(),
-            seed=self._seed,
-            dtype=str(parameter.dtype).removeprefix("torch."),
-            device=str(parameter.device),
-            sites={first: self._site(path, shares[path]) for path, first in zip(paths, first, strict=True)},
-            total_parameters=parameters_of(model),
-            versions=_versions(),
-            notes=notes,
-            command=command,
+    def _judged(
+        self, metric: Metric, rows: Mapping[str, tuple[Floats, Floats]], plans: Mapping[str, Plan], race: Race | None,
+        seconds: float,
+    ) -> list[Row]:  # fmt: skip
+        """A row of `metric` for each plan."""
+        whole_set = any(metric.column(full) is None for full, _ in rows.values())
+        tied: Mapping[str, tuple[str, ...]] = {}
+        if not (race and whole_set):  # scores of a whole set, each over other examples, do not compare
+            looks = race.looks if race else 1
+            tied = ties(metric, rows, confidence=self.how.confidence, looks=looks, seed=self.how.seed)
+        made = []
+        for name, (full, edited) in rows.items():
+            level = race.level(name) if race else self.how.confidence
+            found = effect(metric, full, edited, confidence=level, seed=self.how.seed)
+            numbers = (found.full, found.edited, found.effect, found.low, found.high, len(full), self.engine.name)
+            others = tuple(" + ".join(plans[other].places) for other in tied.get(name, ()))
+            plan = plans[name]
+            made.append(Row(plan.places, metric.name, *numbers, seconds, _json(plan), found.error, others))
+        return made
+
+    def _race(self, plans: Mapping[str, Plan]) -> Race:
+        examples = self._data.examples if self._data is not None else None
+        return Race(list(plans), confidence=self.how.confidence, least=self.how.least, examples=examples)
+
+    def _evaluated(self, score: Score, plan: Plan) -> Row:
+        began = time.perf_counter()
+        with install(self.anatomy, plan):  # a score may let the model generate
+            value = score(self.anatomy.model, self.how.seed)
+        full = self._scored[score.name].full
+        seconds = time.perf_counter() - began
+        return Row(plan.places, score.name, full, value, value - full, None, None, 0, "score", seconds, _json(plan))
+
+    def _begin(self, infos: Mapping[str, MetricInfo]) -> None:
+        """The scores of the full model are known: start the file, or compare with the one that is gone on with."""
+        if self._filed.begun:
+            self._filed.require_same(self._header({**self._expected(self.result.header), **infos}, costs=False))
+            return
+        cheap = {name: info for name, (info, _) in self._cheap.items()}
+        self._filed.begin(self._header({**self._scored, **infos, **cheap}, costs=self.how.costs))
+        for _, rows in self._cheap.values():
+            self._append(rows)
+
+    def _append(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            if row not in self.result:
+                self.result.append(row)
+
+    def _known(self, plan: Plan, metrics: Sequence[Metric | Score]) -> bool:
+        """Whether the plan has a row of each of `metrics`."""
+        return self._filed.begun and {metric.name for metric in metrics} <= self._rows_of(plan).keys()
+
+    def _rows_of(self, plan: Plan) -> dict[str, Row]:
+        keys = {Row(plan.places, name, 0.0, 0.0, 0.0, plan=_json(plan)).key for name in self.result.header.metrics}
+        return {row.metric: row for row in self.result if row.key in keys}
+
+    def _expected(self, stored: Header) -> dict[str, MetricInfo]:
+        """This run's metrics with a stored header's scores: what can be compared before anything is measured."""
+        own: dict[str, MetricInfo] = {}
+        for metric in self._metrics if self._sweep is not None else ():
+            held = stored.metrics.get(metric.name)
+            interval, full = (held.interval, held.full) if held else ("none", 0.0)
+            own[metric.name] = MetricInfo(metric.higher_is_better, full, interval, self.how.confidence)
+        return {**self._scored, **own, **{name: info for name, (info, _) in self._cheap.items()}}
+
+    def _header(self, metrics: Mapping[str, MetricInfo], *, costs: bool) -> Header:
+        notes = [] if self._score is None else [f"{self._score.name} scores a whole model: no error bar."]
+        notes += self.engine.notes
+        return header_for(
+            self.anatomy, data=self._data, metrics=metrics, seed=self.how.seed, notes=notes, costs=costs, **self._named
         )
 
-    def _data_info(self) -> DataInfo:
-        if self._data is None:
-            return DataInfo("the score's own data", "", 0)
-        return DataInfo(self._data.name, self._data.fingerprint, self._data.examples)
-
-    def _metric_infos(self) -> dict[str, MetricInfo]:
-        infos: dict[str, MetricInfo] = {}
-        if self._score is not None:
-            infos[self._score.name] = MetricInfo(self._score.higher_is_better, self.scores[self._score.name])
-        for metric in self._metrics if self._loop is not None else ():
-            rows = self._loop.full[metric.name] if self._loop is not None else None
-            paired = rows is not None and metric.column(rows) is not None
-            kind: Interval = "none" if rows is None or len(rows) < 2 else "paired" if paired else "bootstrap"
-            infos[metric.name] = MetricInfo(metric.higher_is_better, self.scores[metric.name], kind, self._confidence)
-        return infos
-
-    def _site(self, path: str, share: float) -> SiteInfo:
-        site = self.anatomy.site(path)
-        return SiteInfo(site.kind, site.role, site.parameters, min(1.0, share), site.verdict)
+    def _run(self) -> dict[str, Any]:
+        identity = identity_of(self.anatomy.model)
+        metrics = ", ".join(metric.name for metric in self._metrics)
+        run = {"model": identity.structure, "weights": identity.weights, "seed": self.how.seed, "metrics": metrics}
+        return run | {"race": self.how.race, "least": self.how.least, "confidence": self.how.confidence}
 
 
-def _check_file(to: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse a file that cannot take the rows before anything is measured. Raises SaveError."""
-    check_writable(to)
-    if to.exists() and not (resume or overwrite):
-        raise SaveError(f"{to} exists. Go on with it by --resume, replace it by --overwrite, or choose another name.")
+class CheapScore(Metric):
+    """A score that is worked out for each example without leaving the layer out; higher: the layer is missed more."""
+
+    higher_is_better = False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def values(self, output: Any, batch: Any, reference: Any) -> Any:
+        """Never asked: the scores are there already."""
+        raise NotImplementedError(f"{self.name} is worked out for all layers at once")
 
 
-def _versions() -> dict[str, str]:
-    loaded = {name: str(getattr(sys.modules[name], "__version__", "")) for name in _LIBRARIES if name in sys.modules}
-    return {"identikit": metadata.version("identikit"), "python": platform.python_version(), **loaded}
-
-
-def _length(data: Data) -> int | None:
-    try:
-        return len(data)
-    except TypeError:
-        return None
+def _json(plan: Plan) -> dict[str, Any] | None:
+    """A plan in JSON, where it is not plain identity edits."""
+    return None if all(edit.op == "identity" and not edit.options for edit in plan) else plan.to_json()

@@ -55,6 +55,10 @@ class Contents:
                 self._arrays[id(each)] = (each, each.copy())
         return tensors
 
+    def changed(self) -> bool:
+        """Whether a container holds something else now. Tensors without values of their own may stand for others."""
+        return any(self._empty) or not all(_same_members(*pair, meta=True) for pair in self._members.values())
+
     def put_back(self) -> None:
         """Fill every container and array with what it held; the objects themselves stay the same."""
         for container in self._empty:
@@ -69,16 +73,25 @@ class Contents:
                 numpy.copyto(array, content)
 
 
-def _same_members(container: Any, members: Any) -> bool:
-    """Whether a container holds the same objects in the same order (they may be tensors: no plain equality)."""
+def _same_members(container: Any, members: Any, *, meta: bool = False) -> bool:
+    """Whether a container holds the same objects in the same order (they may be tensors: no plain equality).
+
+    With `meta`, one weight on the meta device is as good as another: a library that puts weights aside makes new ones.
+    """
     if len(container) != len(members):
         return False
     if isinstance(members, set):
         return {id(each) for each in container} == {id(each) for each in members}
     if isinstance(members, dict):
-        pairs = zip(container.items(), members.items(), strict=True)
-        return all(key == other and value is before for (key, value), (other, before) in pairs)
-    return all(value is before for value, before in zip(container, members, strict=True))
+        if list(container) != list(members):
+            return False
+        container, members = list(container.values()), list(members.values())
+    pairs = zip(container, members, strict=True)
+    return all(value is before or (meta and _both_meta(value, before)) for value, before in pairs)
+
+
+def _both_meta(one: Any, other: Any) -> bool:
+    return isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) and one.is_meta and other.is_meta
 
 
 def _refill(container: Any, members: Any) -> None:
@@ -114,6 +127,12 @@ class Values:
             return False
         own_dispatch: bool = type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__
         return not own_dispatch and not tensor.is_quantized
+
+    def changed(self) -> bool:
+        """Whether the tensor holds other values now; of a large weight as far as is known."""
+        if self._copy is None:
+            return _version(self.tensor) != self._version
+        return not _alike(self.tensor.detach(), self._copy)
 
     def put_back(self) -> bool:
         """Put the values back; False where they were changed and no copy is there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,8 +18,10 @@ from identikit.structure.valueless import conditions_hold
 
 
 @contextmanager
-def traceless(model: nn.Module) -> Iterator[None]:
+def traceless(model: nn.Module) -> Iterator[Callable[[], bool]]:
     """Run what is inside in eval mode and without gradients, and put back everything a forward pass can change.
+
+    Gives a question: has the model changed since the block began?
 
     Compiled models run eagerly inside: a compiled graph has no layers to watch. A large weight that was written into
     cannot be put back, it is named in an IdentikitWarning: a copy of all weights would cost as much as the pass.
@@ -28,7 +30,7 @@ def traceless(model: nn.Module) -> Iterator[None]:
     try:
         with _random_state(), torch.no_grad(), torch.compiler.set_stance("force_eager"), conditions_hold(model):
             model.eval()
-            yield
+            yield held.changed
     finally:
         lost = held.put_back()
     if lost:
@@ -69,6 +71,16 @@ class _Held:
     def _note(self, name: str, tensor: torch.Tensor | None) -> None:
         if tensor is not None and id(tensor) not in self._values and Values.readable(tensor):
             self._values[id(tensor)] = (name, Values(tensor))
+
+    def changed(self) -> bool:
+        """Whether a pass left a trace so far."""
+        for module, kind, before in self._modules:
+            now = module.__dict__
+            if module.__class__ is not kind or now.keys() != before.keys():
+                return True
+            if any(now[name] is not value for name, value in before.items() if name != "training"):
+                return True
+        return self._contents.changed() or any(values.changed() for _, values in self._values.values())
 
     def put_back(self) -> list[str]:
         """Put everything back; the names of the weights whose values are lost."""

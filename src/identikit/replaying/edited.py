@@ -1,0 +1,55 @@
+"""A plan made ready to be put on and taken off thousands of times: checked once, then only `forward`s change hands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from identikit.families.anatomy import Anatomy
+from identikit.plan import Edit, Plan
+from identikit.structure.override import Override
+from identikit.surgery.check import checked
+from identikit.surgery.choose import check_plan
+from identikit.surgery.forwards import EditedForward
+from identikit.surgery.install import install
+
+
+class Edited:
+    """The model under `plan`. The first run is the plan's checked pass: an edit that never ran is an error there."""
+
+    def __init__(self, anatomy: Anatomy, plan: Plan) -> None:
+        self.plan = plan
+        self.edits: list[Edit] = check_plan(anatomy, plan)
+        self.paths = frozenset(edit.at for edit in self.edits)
+        self._anatomy = anatomy
+        self._settled: dict[str, EditedForward] | None = None
+        self._copying: dict[str, EditedForward] | None = None
+
+    def run(self, run: Callable[[], Any]) -> Any:
+        """What `run()` gives while the plan is applied."""
+        if not self.edits:
+            return run()
+        if self._settled is None:
+            with install(self._anatomy, self.plan, check=False, decoding=False) as handle:
+                output = checked(self._anatomy, handle, self.edits, run)[0]
+                self._settled = {path: override.forward for path, override in handle.overrides.items()}
+            return output
+        with self._on(self._settled):
+            return run()
+
+    @contextmanager
+    def applied(self, edits: Iterable[Edit]) -> Iterator[None]:
+        """Some of the plan's edits on the model, handing out copies: for a layer that is called by itself."""
+        if self._copying is None:
+            with install(self._anatomy, self.plan, check=False, decoding=False) as handle:
+                self._copying = {path: override.forward.copying() for path, override in handle.overrides.items()}
+        with self._on({edit.at: self._copying[edit.at] for edit in edits}):
+            yield
+
+    @contextmanager
+    def _on(self, forwards: dict[str, EditedForward]) -> Iterator[None]:
+        with ExitStack() as undo:
+            for path, forward in forwards.items():
+                undo.callback(Override(self._anatomy.model.get_submodule(path), forward).undo)
+            yield

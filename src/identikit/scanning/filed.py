@@ -1,0 +1,71 @@
+"""The file that takes a scan's rows: begun once the full model is scored, gone on with, or replaced at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from identikit.errors import SaveError
+from identikit.files import check_writable, explained
+from identikit.results import Header, ScanResult
+from identikit.results.scan import require_same_run
+
+
+class Filed:
+    """A result and where it is written. A file that is replaced stays until the new one is whole."""
+
+    def __init__(self, to: Path | None, *, resume: bool, overwrite: bool) -> None:
+        """Raises SaveError for a place that cannot take the rows; ResultError for a damaged file to go on with."""
+        self.result: ScanResult
+        self.begun = False
+        self.stored: ScanResult | None = None
+        self._to = to
+        self._growing = to
+        self._resume, self._overwrite = resume, overwrite
+        if to is None:
+            return
+        _check_file(to, resume=resume, overwrite=overwrite)
+        beside = self.beside(".new")
+        if beside is not None and to.exists() and (not resume or beside.exists()):
+            self._growing = beside
+        if resume and self._growing is not None and self._growing.exists():
+            self.stored = ScanResult.read(self._growing)
+
+    def beside(self, ending: str) -> Path | None:
+        """A file beside the result's; None where nothing is written."""
+        return self._to.with_name(self._to.name + ending) if self._to is not None else None
+
+    def begin(self, header: Header) -> None:
+        """Start the result."""
+        if self._growing is None:
+            self.result = ScanResult(header)
+        else:
+            self.result = ScanResult.create(self._growing, header, overwrite=self._overwrite or self._resume)
+        self.begun = True
+
+    def go_on(self, header: Header) -> None:
+        """Open the stored result for more rows. Raises ResultError where it is another run's."""
+        assert self._growing is not None
+        self.result = ScanResult.resume(self._growing, header)
+        self.begun = True
+
+    def require_same(self, header: Header) -> None:
+        """Raise ResultError where the result is not about what `header` says."""
+        require_same_run(self.result.header, header, self._growing or "this result")
+
+    def close(self, *, done: bool) -> None:
+        """Close the file; without a single row it was not worth keeping. `done`: it takes the place of the old one."""
+        if not self.begun:
+            return
+        self.result.close()
+        if self._growing is not None and not len(self.result):
+            self._growing.unlink(missing_ok=True)
+        elif done and self._growing is not None and self._to is not None and self._growing != self._to:
+            with explained(self._to):
+                self._growing.replace(self._to)
+
+
+def _check_file(to: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a file that cannot take the rows before anything is measured. Raises SaveError."""
+    check_writable(to)
+    if to.exists() and not (resume or overwrite):
+        raise SaveError(f"{to} exists. Go on with it by --resume, replace it by --overwrite, or choose another name.")
