@@ -147,3 +147,16 @@ def test_a_scan_of_means_reads_the_data_once_for_all() -> None:
     result = ik.scan(model, [batch, batch], as_="mean")
     assert [row.plan["edits"][0]["op"] for row in result if row.plan] == ["mean"] * 4
     assert np.all([row.effect < 0 for row in result])
+
+
+def test_a_scan_of_runs_and_of_types() -> None:
+    """A row for each candidate; each layer once in the header. A run's row is that of the layers together."""
+    model = case("bert").build()
+    batch = case("bert").inputs(model)
+    runs = ik.scan(model, [batch], span=2)
+    blocks = anatomy_of(model, batch).blocks()
+    assert [row.places for row in runs] == [(blocks[at], blocks[at + 1]) for at in range(3)]
+    assert list(runs.header.sites) == blocks
+    kinds = ik.scan(model, [batch], "bert.encoder.layer.[1,2]", by="type", metrics=["fidelity", "kl"])
+    assert [row.places for row in kinds] == [(blocks[1], blocks[2])] * 2
+    assert kinds.of("fidelity")[0].effect == runs.of("fidelity")[1].effect

@@ -31,6 +31,37 @@ As = Annotated[
     Literal["identity", "zero", "one"] | None,
     typer.Option("--as", help="What the absence of these layers means, where it is not proved."),
 ]
+Method = Annotated[
+    Literal["exact", "influence", "angular", "taylor", "auto"],
+    typer.Option(help="Leave each one out, or score all in one pass; auto: score all, leave the likely ones out."),
+]
+Sure = Annotated[
+    float | None,
+    typer.Option(
+        "--confidence", help="Stop each layer once its rank is this sure. Without: error bars at 0.95, all examples."
+    ),
+]
+Race = Annotated[bool | None, typer.Option("--race/--no-race", help="With --confidence: stop layers early, or not.")]
+Least = Annotated[
+    int | None, typer.Option(min=1, help="Only which N layers matter least is to be sure, not the whole ranking.")
+]
+Engine = Annotated[
+    Literal["auto", "suffix", "chain", "loop"],
+    typer.Option(help="How what an edit does not change is used again.", rich_help_panel="Work"),
+]
+BatchMemory = Annotated[str | None, typer.Option(help="What that may fill, such as 2GB.", rich_help_panel="Work")]
+Costs = Annotated[
+    bool,
+    typer.Option("--costs/--no-costs", help="Measure each layer's time, FLOPs and memory.", rich_help_panel="Work"),
+]
+Replace = Annotated[
+    Literal["identity", "zero", "one", "mean", "shortcut", "adapter"] | None,
+    typer.Option("--as", help="What stands for a layer: its absence where that is not proved, its mean, a fitted map."),
+]
+Span = Annotated[int | None, typer.Option(min=1, help="Leave out every run of so many neighbours of a stack.")]
+By = Annotated[
+    Literal["stage", "type"] | None, typer.Option(help="Leave out all layers of a container, or of one type, at once.")
+]
 
 Task = Annotated[
     str | None, typer.Option(help="What the model is for, as in transformers.pipeline.", rich_help_panel="Model")

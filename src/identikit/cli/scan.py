@@ -1,4 +1,4 @@
-"""`identikit scan`: what each layer is worth on the user's data."""
+"""`identikit scan`: what each layer is worth on the user's data, exactly or by a cheap score."""
 
 from __future__ import annotations
 
@@ -19,19 +19,23 @@ def command(
     model: o.Model,
     data: Annotated[str | None, typer.Option("--data", help=o.DATA_HELP, show_default=False)] = None,
     metric: o.Metrics = None,
+    method: o.Method = "exact",
     at: o.At = None,
-    as_: o.As = None,
+    span: o.Span = None,
+    by: o.By = None,
+    as_: o.Replace = None,
     to: Annotated[Path | None, typer.Option("--to", help="A file that takes each row as it is measured.")] = None,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
     score: o.Score = None,
-    confidence: Annotated[float, typer.Option(help="Of the error bars.")] = 0.95,
+    confidence: o.Sure = None, race: o.Race = None, least: o.Least = None,
+    engine: o.Engine = "auto", batch_memory: o.BatchMemory = None, costs: o.Costs = True,
     task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, trust_remote_code: o.Trust = False,
     text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,
     batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, seed: o.Seed = 0,
     as_json: o.Json = False,
 ) -> None:  # fmt: skip
-    """What each layer is worth on your data: exact leave-one-out, with error bars."""
+    """What each layer is worth on your data: leave it out and measure, with error bars."""
     from identikit.cli.opening import opened_data, opened_model
     from identikit.reporting.text import scan_table
     from identikit.scanning.scan import scan
@@ -41,9 +45,10 @@ def command(
     reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
     read = opened_data(data, opened, **columns, **reading) if data is not None else None
     result = scan(
-        opened.model, read, at, metric or "fidelity",
-        score=score, inputs=None if read is not None else opened.inputs, seed=seed, confidence=confidence, as_=as_,
-        to=to, resume=resume, overwrite=overwrite, name=model, command=said(),
+        opened.model, read, at, metric or "fidelity", method,
+        score=score, inputs=None if read is not None else opened.inputs, seed=seed,
+        confidence=confidence, race=race, least=least, engine=engine, batch_memory=batch_memory, costs=costs,
+        as_=as_, span=span, by=by, to=to, resume=resume, overwrite=overwrite, name=model, command=said(),
     )  # fmt: skip
     if as_json:
         show_json({"header": result.header.to_json(), "rows": [row.to_json() for row in result]})

@@ -9,6 +9,7 @@ from typing import Any
 from identikit.places import natural_key
 from identikit.reporting import numbers
 from identikit.results import Cost, Front, Header, Point, Row, ScanResult, SiteInfo
+from identikit.results.agreement import CHEAP
 from identikit.results.header import together
 from identikit.results.ties import tied
 
@@ -108,8 +109,9 @@ def measured(header: Header, metric: str, rows: Sequence[Row] = ()) -> str:
     examples = numbers.plural(max(seen), "example")
     if len(seen) > 1:  # a race gave some layers fewer
         examples = f"{min(seen):,} to {examples}"
-    said = f"{numbers.clean(metric)} {numbers.score(info.full)} for the full model ({HIGHER[info.higher_is_better]}), "
-    return said + f"{examples} of {numbers.clean(header.data.name or 'the data')}"
+    full = f"{numbers.score(info.full)} for the full model ({HIGHER[info.higher_is_better]})"
+    about = "of each layer, without leaving it out (higher is missed more)" if metric in CHEAP else full
+    return f"{numbers.clean(metric)} {about}, {examples} of {numbers.clean(header.data.name or 'the data')}"
 
 
 def error_bars(header: Header, metric: str) -> str:

@@ -6,13 +6,9 @@ No torch, no scipy: ranks of a few hundred layers.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from identikit.results.scan import ScanResult
 
 #: Scores that estimate what a layer is worth without leaving it out; each is a metric of that name in a result.
 CHEAP = ("influence", "angular", "taylor")
@@ -43,20 +39,20 @@ class Agreement:
         )
 
 
-def agreed(result: ScanResult, cheap: str | None = None, exact: str | None = None) -> Agreement | None:
-    """The agreement of two metrics of `result`; where None, the first cheap one and the first of the others.
+def agreed(
+    names: Sequence[str], costs: Callable[[str], Mapping[object, float]], cheap: str | None, exact: str | None
+) -> Agreement | None:
+    """The agreement of two metrics of a result whose metrics are `names`; `costs` gives what each layer costs by one.
 
-    None where the result has no such metric, and where `agreement` has nothing to say. Raises ResultError for a metric
-    that was not measured.
+    Where None, the first cheap one and the first of the others. None where there is no such metric, and where
+    `agreement` has nothing to say.
     """
-    names = list(result.header.metrics)
     cheap = cheap or next((name for name in names if name in CHEAP), None)
     exact = exact or next((name for name in names if name not in CHEAP), None)
     if cheap is None or exact is None:
         return None
-    costs = [{row.key[:2]: result.cost(row).value for row in result.of(name)} for name in (cheap, exact)]
-    pairs = [(costs[0][key], costs[1][key]) for key in costs[0] if key in costs[1]]
-    return agreement(cheap, exact, pairs)
+    one, other = costs(cheap), costs(exact)
+    return agreement(cheap, exact, [(one[key], other[key]) for key in one if key in other])
 
 
 def agreement(cheap: str, exact: str, pairs: Sequence[tuple[float, float]]) -> Agreement | None:

@@ -10,11 +10,12 @@ from torch import nn
 from identikit.errors import DataError, MetricError, PlanError
 from identikit.families import Family
 from identikit.families.anatomy import anatomy_of
-from identikit.metrics import resolve_all
+from identikit.metrics import Metric, resolve_all
 from identikit.plan import Plan
+from identikit.replaying.engine import Engine
 from identikit.scanning.candidates import At as At
-from identikit.scanning.candidates import candidates
-from identikit.scanning.ledger import Ledger
+from identikit.scanning.candidates import candidates, chosen
+from identikit.scanning.ledger import Ledger, Measuring
 from identikit.scanning.score import Score
 from identikit.sources.objects import as_data
 from identikit.sources.readings import Data
@@ -23,11 +24,23 @@ from identikit.surgery.carried import live_plans
 
 @dataclass(frozen=True)
 class Candidates:
-    """What a scan or a prune looks at: the name of each candidate (its present path) to the plan that takes it out."""
+    """What a scan or a prune looks at: the name of each candidate (its present path) to the plan that takes it out.
+
+    `paths`: the layers that the plans are made of, each once. `metrics`: those that were asked for.
+    """
 
     ledger: Ledger
     plans: dict[str, Plan]
     data: Data | None
+    paths: tuple[str, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+
+    def examples(self) -> int | None:
+        """About how many examples a sweep judges (the last batch may be smaller); None where only reading tells."""
+        try:
+            return None if self.data is None else len(self.data) * self.ledger.anatomy.batch.examples
+        except TypeError:
+            return None
 
 
 def prepare(
@@ -41,26 +54,35 @@ def prepare(
     family: Family | None,
     batch_size: int | None,
     limit: int | None,
-    seed: int,
-    confidence: float,
+    how: Measuring,
+    engine: str = "auto",
+    memory: int | None = None,
+    keep: bool = False,
     as_: str | None = None,
     span: int | None = None,
     by: str | None = None,
+    exact: bool = True,
 ) -> Candidates:
-    """Open everything and choose the layers. Raises what the parts raise, each in one line."""
+    """Open everything and choose the layers; the arguments are those of the verbs. Raises what the parts raise.
+
+    memory: bytes for the engine's states. keep: sweeps follow that build on each other (a search). exact: whether any
+    candidate is measured, not only scored.
+    """
     if live_plans(model):
         raise PlanError("an edit is still applied to this model. Undo the handle, then measure.")
     if data is None and score is None:
         raise DataError("nothing to measure on. Give data, or score=function that takes the whole model.")
-    read = as_data(data, batch_size=batch_size, limit=limit, seed=seed) if data is not None else None
+    read = as_data(data, batch_size=batch_size, limit=limit, seed=how.seed) if data is not None else None
     resolved = resolve_all(metrics) if read is not None else []
-    if not 0 < confidence < 1:
-        raise MetricError(f"confidence={confidence:g} is no share between 0 and 1, such as 0.95.")
+    if not 0 < how.confidence < 1:
+        raise MetricError(f"confidence={how.confidence:g} is no share between 0 and 1, such as 0.95.")
     example = next(iter(read)) if read is not None and inputs is None else inputs
     anatomy = anatomy_of(model, example, family)
-    plans = candidates(anatomy, at, as_=as_, data=read, span=span, by=by)
+    paths = chosen(anatomy, at)
+    plans = candidates(anatomy, paths, as_=as_, data=read, span=span, by=by)
     evaluator = Score(score) if score is not None else None
     if evaluator is not None and any(metric.name == evaluator.name for metric in resolved):
         raise MetricError(f'the score and a metric are both called "{evaluator.name}". Give the function another name.')
-    ledger = Ledger(anatomy, read, resolved, evaluator, seed=seed, confidence=confidence)
-    return Candidates(ledger, plans, read)
+    replaying = Engine(anatomy, paths, seed=how.seed, asked=engine, memory=memory, keep=keep)
+    ledger = Ledger(anatomy, read, resolved if exact else [], evaluator if exact else None, replaying, how)
+    return Candidates(ledger, plans, read, tuple(paths), tuple(resolved))
