@@ -10,7 +10,6 @@ from identikit.families.anatomy import Anatomy
 from identikit.plan import Edit, Plan
 from identikit.structure.override import Override
 from identikit.surgery.check import checked
-from identikit.surgery.choose import check_plan
 from identikit.surgery.forwards import EditedForward
 from identikit.surgery.install import install
 
@@ -18,9 +17,10 @@ from identikit.surgery.install import install
 class Edited:
     """The model under `plan`. The first run is the plan's checked pass: an edit that never ran is an error there."""
 
-    def __init__(self, anatomy: Anatomy, plan: Plan) -> None:
+    def __init__(self, anatomy: Anatomy, plan: Plan, edits: list[Edit]) -> None:
+        """`edits`: what `check_plans` says that the plan means in the model as it is now."""
         self.plan = plan
-        self.edits: list[Edit] = check_plan(anatomy, plan)
+        self.edits = edits
         self.paths = frozenset(edit.at for edit in self.edits)
         self._anatomy = anatomy
         self._settled: dict[str, EditedForward] | None = None
@@ -31,7 +31,7 @@ class Edited:
         if not self.edits:
             return run()
         if self._settled is None:
-            with install(self._anatomy, self.plan, check=False, decoding=False) as handle:
+            with install(self._anatomy, self.plan, check=False, decoding=False, edits=self.edits) as handle:
                 output = checked(self._anatomy, handle, self.edits, run)[0]
                 self._settled = {path: override.forward for path, override in handle.overrides.items()}
             return output
@@ -42,7 +42,7 @@ class Edited:
     def applied(self, edits: Iterable[Edit]) -> Iterator[None]:
         """Some of the plan's edits on the model, handing out copies: for a layer that is called by itself."""
         if self._copying is None:
-            with install(self._anatomy, self.plan, check=False, decoding=False) as handle:
+            with install(self._anatomy, self.plan, check=False, decoding=False, edits=self.edits) as handle:
                 self._copying = {path: override.forward.copying() for path, override in handle.overrides.items()}
         with self._on({edit.at: self._copying[edit.at] for edit in edits}):
             yield

@@ -22,6 +22,7 @@ from identikit.replaying.recording import Recorder
 from identikit.replaying.stacked import Stacked
 from identikit.replaying.suffix import Suffix
 from identikit.replaying.ways import beside, ways_to
+from identikit.surgery.choose import check_plans
 
 ENGINES = ("auto", "suffix", "chain", "loop")
 _WORTH = 40  # plans x examples: below, proving an engine costs more than it saves
@@ -65,7 +66,7 @@ class Engine:
     ) -> Iterator[tuple[Plan | None, int, Any]]:
         """(plan or None for the full model, the batch's place in the group, the model's output), in any order."""
         with self.passes.session():
-            for edited, place, output in self._chosen.outputs(group, [self._of(plan) for plan in plans], full=full):
+            for edited, place, output in self._chosen.outputs(group, self._ready(plans), full=full):
                 yield (edited.plan if edited is not None else None), place, output
 
     def prepare(self, first: Batch, second: Batch | None, plans: Sequence[Plan], examples: int | None) -> None:
@@ -73,7 +74,7 @@ class Engine:
         few = len(plans) < 2 or (examples is not None and len(plans) * examples < _WORTH)
         if self._asked == "loop" or not plans or (self._asked == "auto" and few):
             return
-        ready = [self._of(plan) for plan in plans]
+        ready = self._ready(plans)
         with self.passes.session(), self.passes.work.checking():
             pair = pair_of(first, second)
             proof = Proof(self.passes, pair, sampled(ready, self._anatomy.watched))
@@ -113,7 +114,11 @@ class Engine:
         return self._of(replace(plans[0].plan, edits=edits) if edits else Plan())
 
     def _of(self, plan: Plan) -> Edited:
-        """`plan` made ready, once."""
-        if plan not in self._edited:
-            self._edited[plan] = Edited(self._anatomy, plan)
-        return self._edited[plan]
+        return self._ready([plan])[0]
+
+    def _ready(self, plans: Sequence[Plan]) -> list[Edited]:
+        """`plans` made ready, each once. Raises what `check_plan` does."""
+        new = [plan for plan in plans if plan not in self._edited]
+        for plan, edits in zip(new, check_plans(self._anatomy, new), strict=True):
+            self._edited[plan] = Edited(self._anatomy, plan, edits)
+        return [self._edited[plan] for plan in plans]

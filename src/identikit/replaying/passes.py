@@ -11,6 +11,7 @@ from torch import nn
 
 from identikit.batches import Batch, tensors_of
 from identikit.families.anatomy import Anatomy
+from identikit.replaying.draws import seed_all
 from identikit.replaying.work import Work
 from identikit.structure.override import Forward
 from identikit.structure.traceless import traceless
@@ -72,7 +73,7 @@ class Passes:
         return output
 
     def _pass(self, batch: Batch, number: int) -> Any:
-        torch.manual_seed(self._seed + number)
+        seed_all(self._seed + number, self.device)
         with torch.no_grad():  # `counting`, which may stand between this and the session, switches gradients on
             return batch.copied().call(self.model)  # a model may write into its inputs
 

@@ -23,13 +23,16 @@ from identikit.surgery.replaced import replaced_forward
 from identikit.surgery.shorten import same_output
 
 
-def install(anatomy: Anatomy, plan: Plan, *, check: bool = True, decoding: bool = True) -> Handle:
+def install(
+    anatomy: Anatomy, plan: Plan, *, check: bool = True, decoding: bool = True, edits: list[Edit] | None = None
+) -> Handle:
     """Apply `plan` to a model whose anatomy is known.
 
     `check=False` leaves the checked pass to the caller (a scan's first batch); `decoding=False` leaves out the
-    renumbering that decoding with a cache needs and its proof, for callers that never use one.
+    renumbering that decoding with a cache needs and its proof, for callers that never use one; `edits` are those that
+    `check_plan` gave for this plan.
     """
-    edits = check_plan(anatomy, plan)
+    edits = check_plan(anatomy, plan) if edits is None else edits
     handle = _put_on(anatomy, plan, edits, check=check, decoding=decoding)
     try:
         asked = check and decoding and decodes(anatomy.family, anatomy.model, plan.places)
