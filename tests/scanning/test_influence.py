@@ -70,6 +70,19 @@ def test_of_pictures() -> None:
         assert np.allclose(found[path], expected, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["in_place", "tuples"])
+def test_of_layers_that_write_into_their_input_or_return_more(name: str) -> None:
+    """What entered is what the layer was given, before it wrote there."""
+    model = case(name).build()
+    batch = case(name).inputs(model)
+    found = scored(model, batch)
+    assert len(found) == 4
+    for path, (entered, left) in streams(model, batch, found).items():
+        dim = 1 if entered.ndim == 4 else -1  # pictures have their features there
+        counts = torch.ones(len(entered), entered.numel() // len(entered) // entered.shape[dim])
+        assert np.allclose(found[path], by_hand(entered, left, counts, dim), atol=1e-6, rtol=0)
+
+
 def test_more_padding_changes_nothing() -> None:
     model = case("bert").build()
     batch = case("bert").inputs(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 import identikit as ik
-from identikit.errors import DataError, MetricError
+import tiny
+from identikit.errors import DataError, MetricError, SaveError
 from identikit.families.anatomy import anatomy_of
 from identikit.metrics import resolve
 from identikit.results import ScanResult
@@ -100,6 +102,34 @@ def test_a_file_holds_both_and_is_gone_on_with(tmp_path: Path) -> None:
     key = [(row.key, row.effect, row.low, row.high) for row in whole]
     assert [(row.key, row.effect, row.low, row.high) for row in again] == key
     assert [(row.key, row.effect, row.low, row.high) for row in ScanResult.read(file)] == key
+
+
+def test_a_file_that_is_there_is_refused_before_the_pass(tmp_path: Path) -> None:
+    model, data = model_and_data()
+    (tmp_path / "scan.jsonl").write_text("mine")
+    passes: list[int] = []
+    model.get_submodule("bert.embeddings").register_forward_hook(lambda *_: passes.append(1))
+    with pytest.raises(SaveError, match=r"exists\. Go on with it by --resume"):
+        ik.scan(model, data, method="influence", to=tmp_path / "scan.jsonl")
+    assert len(passes) == 1  # the watched one
+
+
+@pytest.mark.parametrize("method", ["influence", "angular", "taylor"])
+def test_pairs_of_sentences(method: str, minilm_path: Any, tmp_path: Path) -> None:
+    """A dictionary by position, two rows for an example: one score for each pair, the mean of its two sentences."""
+    from identikit.sources import open_model, read_data
+
+    opened = open_model(minilm_path)
+    data = read_data(tiny.pairs(tmp_path / "pairs.csv"), opened, batch_size=4)
+    result = ik.scan(opened.model, data, "0.model.encoder.layer.[0:2]", method=method, costs=False)
+    assert {row.examples for row in result} == {6}
+    if method == "influence":
+        anatomy = anatomy_of(opened.model, next(iter(data)))
+        made = plans(anatomy, ["0.model.encoder.layer.0"])
+        alone = [replace(batch, examples=2 * batch.examples, target=None) for batch in data]
+        by_sentence = cheap_scores(anatomy, alone, made, method)["0.model.encoder.layer.0"]
+        by_pair = cheap_scores(anatomy, data, made, method)["0.model.encoder.layer.0"]
+        assert np.allclose(by_pair, by_sentence.reshape(6, 2).mean(1))
 
 
 def test_what_cannot_be_scored() -> None:

@@ -23,16 +23,17 @@ class Filed:
         self._resume, self._overwrite = resume, overwrite
         if to is None:
             return
-        _check_file(to, resume=resume, overwrite=overwrite)
-        beside = self.beside(".new")
-        if beside is not None and to.exists() and (not resume or beside.exists()):
-            self._growing = beside
+        check_file(to, resume=resume, overwrite=overwrite)
+        new = _beside(to, ".new")
+        if to.exists() and (not resume or new.exists() or _beside(new, ".part").exists()):
+            self._growing = new
         if resume and self._growing is not None and self._growing.exists():
             self.stored = ScanResult.read(self._growing)
 
-    def beside(self, ending: str) -> Path | None:
-        """A file beside the result's; None where nothing is written."""
-        return self._to.with_name(self._to.name + ending) if self._to is not None else None
+    @property
+    def part(self) -> Path | None:
+        """Where values are kept until they are rows: beside the file that grows; None where nothing is written."""
+        return _beside(self._growing, ".part") if self._growing is not None else None
 
     def begin(self, header: Header) -> None:
         """Start the result."""
@@ -62,10 +63,15 @@ class Filed:
         elif done and self._growing is not None and self._to is not None and self._growing != self._to:
             with explained(self._to):
                 self._growing.replace(self._to)
+                _beside(self._to, ".part").unlink(missing_ok=True)  # of the result that was replaced
 
 
-def _check_file(to: Path, *, resume: bool, overwrite: bool) -> None:
+def check_file(to: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuse a file that cannot take the rows before anything is measured. Raises SaveError."""
     check_writable(to)
     if to.exists() and not (resume or overwrite):
         raise SaveError(f"{to} exists. Go on with it by --resume, replace it by --overwrite, or choose another name.")
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)

@@ -12,6 +12,7 @@ from identikit.families import Family
 from identikit.progress import Board, board
 from identikit.results import ScanResult
 from identikit.scanning.byte_sizes import bytes_of
+from identikit.scanning.filed import check_file
 from identikit.scanning.ledger import Measuring
 from identikit.scanning.methods import cheap_method, cheap_scores, check_method, worth_exact
 from identikit.scanning.prepare import At, Candidates, prepare
@@ -61,6 +62,8 @@ def scan(
         memory=bytes_of(batch_memory), as_=as_, span=span, by=by, exact=method in ("exact", "auto"),
     )  # fmt: skip
     path = Path(to) if to is not None else None
+    if path is not None:  # before anything is scored
+        check_file(path, resume=resume, overwrite=overwrite)
     with board(progress) as bars:
         ledger, done = found.ledger, False
         exact = _scored(found, method, bars, least, seed)
