@@ -9,19 +9,21 @@ import pytest
 
 import identikit as ik
 from identikit.errors import BudgetError, MetricError
-from identikit.scanning.loop import Loop
+from identikit.replaying.engine import Engine
 
 
-def stop_after(monkeypatch: pytest.MonkeyPatch, plans: int) -> None:
-    run, done = Loop.run, []
+def stop_after(monkeypatch: pytest.MonkeyPatch, outputs: int) -> None:
+    """The engine fails once it has given so many outputs."""
+    own, given = Engine.outputs, []
 
-    def stopping(self: Loop, plan: Any) -> Any:
-        if len(done) == plans:
-            raise MetricError("stopped")
-        done.append(plan)
-        return run(self, plan)
+    def stopping(self: Engine, group: Any, plans: Any, *, full: bool) -> Any:
+        for found in own(self, group, plans, full=full):
+            if len(given) == outputs:
+                raise MetricError("stopped")
+            given.append(found)
+            yield found
 
-    monkeypatch.setattr(Loop, "run", stopping)
+    monkeypatch.setattr(Engine, "outputs", stopping)
 
 
 def test_the_old_rows_stay_until_the_new_ones_are_whole(
@@ -31,21 +33,36 @@ def test_the_old_rows_stay_until_the_new_ones_are_whole(
     ik.scan(net, data, metrics="fidelity", to=file)
     before = file.read_bytes()
     with monkeypatch.context() as patch:
-        stop_after(patch, 2)
+        stop_after(patch, 12)
         with pytest.raises(MetricError, match="stopped"):
             ik.scan(net, data, metrics="accuracy", to=file, overwrite=True)
     assert file.read_bytes() == before
-    assert len(ik.ScanResult.read(tmp_path / "scan.jsonl.new").rows) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scan.jsonl", "scan.jsonl.new.part"]
     resumed = ik.scan(net, data, metrics="accuracy", to=file, resume=True)
     assert resumed.metric == "accuracy"
     assert ik.ScanResult.read(file) == resumed
-    assert not (tmp_path / "scan.jsonl.new").exists()
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_was_kept_for_the_old_rows_goes_with_them(
+    net: Any, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search that was cut short leaves rows and values; the result that replaces it replaces both."""
+    file = tmp_path / "prune.jsonl"
+    with monkeypatch.context() as patch:
+        stop_after(patch, 20)  # in the second round
+        with pytest.raises(MetricError, match="stopped"):
+            ik.prune(net, data, drop=3, to=file)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["prune.jsonl", "prune.jsonl.part"]
+    ik.scan(net, data, to=file, overwrite=True)
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_without_a_row_there_is_no_file(net: Any, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stop_after(monkeypatch, 0)
-    with pytest.raises(MetricError, match="stopped"):
-        ik.scan(net, data, to=tmp_path / "scan.jsonl")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 0)
+        with pytest.raises(MetricError, match="stopped"):
+            ik.scan(net, data, to=tmp_path / "scan.jsonl")
     with pytest.raises(BudgetError, match="cannot be reached"):
         ik.prune(net, data, drop=99, to=tmp_path / "prune.jsonl")
     assert list(tmp_path.iterdir()) == []

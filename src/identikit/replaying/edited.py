@@ -26,14 +26,15 @@ class Edited:
         self._settled: dict[str, EditedForward] | None = None
         self._copying: dict[str, EditedForward] | None = None
 
-    def run(self, run: Callable[[], Any]) -> Any:
-        """What `run()` gives while the plan is applied."""
+    def run(self, run: Callable[[], Any], but: frozenset[str] = frozenset()) -> Any:
+        """What `run()` gives while the plan is applied. `but`: edited layers that a replay hands out: checked before."""
         if not self.edits:
             return run()
         if self._settled is None:
             with install(self._anatomy, self.plan, check=False, decoding=False, edits=self.edits) as handle:
-                output = checked(self._anatomy, handle, self.edits, run)[0]
-                self._settled = {path: override.forward for path, override in handle.overrides.items()}
+                output = checked(self._anatomy, handle, [edit for edit in self.edits if edit.at not in but], run)[0]
+                settled = {path: override.forward for path, override in handle.overrides.items()}
+                self._settled = {path: own.copying() if path in but else own for path, own in settled.items()}
             return output
         with self._on(self._settled):
             return run()

@@ -70,7 +70,7 @@ class Suffix:
         run = self._passes.runner(batch, number)
         live = recording.first(edited.paths - base.paths)
         counted = self._passes.counting(batch.examples, edited.paths)
-        output = edited.run(lambda: play(recording, self._recorder.modules, run, live, counted=counted))
+        output = edited.run(lambda: play(recording, self._recorder.modules, run, live, counted=counted), base.paths)
         if recording.damaged():
             raise DamagedError(f"without {' + '.join(edited.plan.places)} the model writes into what was recorded")
         return output

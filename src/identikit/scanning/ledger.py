@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,13 @@ class Ledger:
     ) -> None:  # fmt: skip
         self.anatomy = anatomy
         self.engine = engine
+        self.crew: Crew = Local(Worker(engine, metrics))
         self.how = how
         self._data = data
         self._metrics = metrics
         self._score = score
         self._cheap: dict[str, tuple[MetricInfo, list[Row]]] = {}
-        self._sweep = Sweep(data, metrics, engine, how.seed) if data is not None and metrics else None
+        self._sweep = Sweep(data, metrics, self.crew, how.seed) if data is not None and metrics else None
         self._scored: dict[str, MetricInfo] = {}
 
     @property
@@ -81,15 +83,18 @@ class Ledger:
         """Take the files, before anything is measured; a file of another run is refused (ResultError, SaveError)."""
         self._named: dict[str, Any] = {"paths": list(paths), "name": name, "command": command}
         self._filed = Filed(to, resume=resume, overwrite=overwrite)
-        self._part = Part(self._filed.beside(".part") if self._sweep is not None else None, self._run())
-        self._part.open(resume=resume, overwrite=overwrite)
-        if self._score is not None:
-            full = self._score(self.anatomy.model, self.how.seed)
-            self._scored = {self._score.name: MetricInfo(self._score.higher_is_better, full)}
-        if self._filed.stored is not None:
-            self._filed.go_on(self._header(self._expected(self._filed.stored.header), costs=False))
-        elif self._sweep is None:
-            self._begin({})
+        self._part = Part(self._filed.part if self._sweep is not None else None, self._run())
+        with ExitStack() as undo:
+            undo.callback(self.close)  # a refusal leaves no file behind
+            self._part.open(resume=resume, overwrite=overwrite)
+            if self._score is not None:
+                full = self._score(self.anatomy.model, self.how.seed)
+                self._scored = {self._score.name: MetricInfo(self._score.higher_is_better, full)}
+            if self._filed.stored is not None:
+                self._filed.go_on(self._header(self._expected(self._filed.stored.header), costs=False))
+            elif self._sweep is None:
+                self._begin({})
+            undo.pop_all()
 
     def close(self, *, done: bool = False) -> None:
         """Close the files; with `done` a file that is replaced gives way, and what was kept beside it goes."""
@@ -142,7 +147,7 @@ class Ledger:
         for name, (full, edited) in rows.items():
             level = race.level(name) if race else self.how.confidence
             found = effect(metric, full, edited, confidence=level, seed=self.how.seed)
-            numbers = (found.full, found.edited, found.effect, found.low, found.high, len(full), self.engine.name)
+            numbers = (found.full, found.edited, found.effect, found.low, found.high, len(full), self.crew.name)
             others = tuple(" + ".join(plans[other].places) for other in tied.get(name, ()))
             plan = plans[name]
             made.append(Row(plan.places, metric.name, *numbers, seconds, _json(plan), found.error, others))
@@ -194,7 +199,7 @@ class Ledger:
 
     def _header(self, metrics: Mapping[str, MetricInfo], *, costs: bool) -> Header:
         notes = [] if self._score is None else [f"{self._score.name} scores a whole model: no error bar."]
-        notes += self.engine.notes
+        notes += self.crew.notes
         return header_for(
             self.anatomy, data=self._data, metrics=metrics, seed=self.how.seed, notes=notes, costs=costs, **self._named
         )
