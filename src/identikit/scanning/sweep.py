@@ -3,41 +3,52 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from identikit.batches import Batch, fingerprint, tensors_of
-from identikit.errors import MetricError
-from identikit.metrics import Metric, rows_of
+from identikit.batches import Batch, fingerprint
+from identikit.metrics import Metric
 from identikit.metrics.base import Floats
 from identikit.plan import Plan
 from identikit.progress import Bar
 from identikit.replaying.engine import Engine
+from identikit.scanning.crew import FULL, Crew, Found, Group, Job
+from identikit.scanning.local import Local
 from identikit.scanning.part import Part, Values
 from identikit.scanning.race import Race
 from identikit.scanning.statistics import costs
+from identikit.scanning.worker import Worker
 from identikit.sources.readings import Data
 
 Rows = dict[str, Floats]  # metric to the rows of all examples seen
-Group = list[tuple[int, Batch]]  # batches with their numbers in the data
-FULL = ""  # the full model's name among the plans'
-_KEPT = 2**30  # bytes of the full model's outputs that stay for the next sweep
+_TWO = 2  # an engine is proved on two examples
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A group that was handed to the crew, and what was known of it."""
+
+    group: Group
+    known: Found
 
 
 class Sweep:
-    """Runs plans over the data; `full` holds the full model's rows after the first sweep."""
+    """Runs plans over the data; `full` holds the full model's rows after the first sweep.
+
+    The crew may have several groups in hand at once. Their values are joined in the order of the groups, batch after
+    batch; those of a candidate that a race has dropped by then are thrown away. So the rows are the same for any crew.
+    """
 
     def __init__(self, data: Data, metrics: Sequence[Metric], engine: Engine, seed: int) -> None:
         self.likely: Sequence[Plan] = ()  # plans of the kind that will be run: the engine is chosen for them
         self.metrics = metrics
         self.full: Rows = {}
-        self.engine = engine
+        self.crew: Crew = Local(Worker(engine, metrics))
         self._data = data
         self._seed = seed
-        self._kept: dict[int, list[Any]] = {}
-        self._room = _KEPT
         self._prepared = False
         self._asked: tuple[str, ...] = (FULL,)
 
@@ -50,101 +61,88 @@ class Sweep:
         """
         self._asked = () if self.full else (FULL,)  # the full model is judged once
         parts: dict[str, list[Values]] = {name: [] for name in (*self._asked, *plans)}
-        batches = self._batches(shuffled=race is not None)
-        while group := self._group(batches, race, sum(map(_examples, parts.get(FULL, [])))):
-            racing = plans if race is None else {name: plans[name] for name in race.open if name in plans}
-            if race is not None and not racing:
-                break
-            found = self._on(group, racing, part)
-            for place, (_, batch) in enumerate(group):
+        waiting: deque[_Asked] = deque()
+        prints: dict[int, str] = {}
+
+        def note(number: int, name: str, values: Values) -> None:
+            part.note(number, name, prints[number], values)
+
+        for found in self.crew.run(self._jobs(plans, part, race, waiting, prints), note):
+            asked = waiting.popleft()
+            for number, batch in asked.group:
+                racing = list(plans) if race is None else [name for name in race.open if name in plans]
+                if race is not None and not racing:
+                    break
                 for name in (*self._asked, *racing):
-                    parts[name].append(found[name, place])
+                    values = asked.known.get((number, name))
+                    parts[name].append(found[number, name] if values is None else values)
                 bar.advance(batch.examples)
-            if race is not None:
-                self._look(race, parts)
+                if race is not None:
+                    self._look(race, parts)
         rows = {name: self._joined(values) for name, values in parts.items()}
         self.full = rows.get(FULL, self.full)
         return {name: (_first(self.full, rows[name]), rows[name]) for name in plans}
 
-    def _batches(self, *, shuffled: bool) -> Iterator[tuple[int, Batch]]:
-        """The batches with their numbers; in an order drawn from the seed for a race, which trusts the first ones."""
-        device = self.engine.passes.device
-        numbered = ((number, batch.to(device)) for number, batch in enumerate(self._data))
-        if not shuffled:
-            return numbered
-        kept = list(enumerate(self._data))
-        random.Random(self._seed).shuffle(kept)
-        return ((number, batch.to(device)) for number, batch in kept)
+    def _jobs(
+        self, plans: Mapping[str, Plan], part: Part, race: Race | None, waiting: deque[_Asked], prints: dict[int, str]
+    ) -> Iterator[Job]:
+        """What there is to do, group after group.
 
-    def _group(self, batches: Iterator[tuple[int, Batch]], race: Race | None, seen: int) -> Group:
-        """The next batches: as many as the engine takes at once, no more than the race wants before its next look."""
-        size, group = self.engine.group_size(), Group()
+        `waiting` takes what the answer will be joined with, `prints` the fingerprint of each batch.
+        """
+        for group in self._groups(race):
+            racing = plans if race is None else {name: plans[name] for name in race.open if name in plans}
+            if race is not None and not racing:
+                return
+            names = (*self._asked, *racing)
+            known = Found()
+            for number, batch in group:
+                prints[number] = fingerprint(batch) if part.kept else ""
+                for name in names:
+                    values = part.value(number, name, prints[number])
+                    if values is not None:
+                        known[number, name] = values
+            todo = [each for each in group if any((each[0], name) not in known for name in names)]
+            missing = {name for name in names for number, _ in todo if (number, name) not in known}
+            if todo:
+                self._prepare(todo)
+            waiting.append(_Asked(group, known))
+            wanted = {name: plan for name, plan in racing.items() if name in missing}
+            yield Job(todo, wanted, FULL in missing, frozenset(known))
+
+    def _groups(self, race: Race | None) -> Iterator[Group]:
+        """The batches as many at once as the crew wants, but no more than the race wants before its next look.
+
+        In the data's order; for a race, which trusts the first ones, in one drawn from the seed.
+        """
+        batches: Iterator[tuple[int, Batch]] = enumerate(self._data)
+        if race is not None:
+            kept = list(batches)
+            random.Random(self._seed).shuffle(kept)
+            batches = iter(kept)
+        group, seen = Group(), 0
         for each in batches:
+            due = race.due if race is not None else None
+            began, seen = seen, seen + each[1].examples
             group.append(each)
-            seen += each[1].examples
-            if len(group) >= size or (race is not None and race.due is not None and seen >= race.due):
-                break
-        return group
-
-    def _on(
-        self, group: Group, plans: Mapping[str, Plan], part: Part
-    ) -> dict[tuple[str, int], Values]:
-        """The values of the full model and of each plan on each batch of a group, by name and place."""
-        prints = [fingerprint(batch) if part.kept else "" for _, batch in group]
-        found: dict[tuple[str, int], Values] = {}
-        for place, (number, _) in enumerate(group):
-            for name in (*self._asked, *plans):
-                values = part.value(number, name, prints[place])
-                if values is not None:
-                    found[name, place] = values
-        left = [place for place in range(len(group)) if any((name, place) not in found for name in (*self._asked, *plans))]
-        if not left:
-            return found
-        missing = {name: plan for name, plan in plans.items() if any((name, place) not in found for place in left)}
-        todo = [group[place] for place in left]
-        self._prepare(todo)
-        names = {plan: name for name, plan in missing.items()}
-        for plan, place, values in self._judged(todo, list(missing.values())):
-            key = FULL if plan is None else names[plan], left[place]
-            if key not in found:
-                found[key] = values
-                part.note(todo[place][0], key[0], prints[left[place]], values)
-        return found
+            looks = due is not None and began < due <= seen
+            if looks or len(group) >= (self.crew.group_size() if self._prepared else _TWO // each[1].examples):
+                yield group
+                group = Group()
+        if group:
+            yield group
 
     def _prepare(self, group: Group) -> None:
         if self._prepared:
             return
         self._prepared = True
         second = group[1][1] if len(group) > 1 else None
-        self.engine.prepare(group[0][1], second, self.likely, _known_examples(self._data, group[0][1]))
-
-    def _judged(self, group: Group, plans: list[Plan]) -> Iterator[tuple[Plan | None, int, Values]]:
-        references = {place: self._kept[number] for place, (number, _) in enumerate(group) if number in self._kept}
-        full = len(references) < len(group) or not self.full
-        for plan, place, output in self.engine.outputs(group, plans, full=full):
-            number, batch = group[place]
-            if plan is None:
-                references[place] = [metric.reference(output, batch) for metric in self.metrics]
-                self._keep(number, references[place])
-            try:
-                yield plan, place, self._judge(output, batch, references[place])
-            except MetricError as error:
-                if plan is None:
-                    raise
-                raise MetricError(f"without {' + '.join(plan.places)}: {error}") from error
-
-    def _keep(self, number: int, references: list[Any]) -> None:
-        size = sum(value.numel() * value.element_size() for value in tensors_of(references))
-        if number not in self._kept and size <= self._room:
-            self._kept[number] = references
-            self._room -= size
-
-    def _judge(self, output: Any, batch: Batch, references: list[Any]) -> Values:
-        pairs = zip(self.metrics, references, strict=True)
-        return {metric.name: rows_of(metric, output, batch, reference) for metric, reference in pairs}
+        self.crew.prepare(group[0][1], second, self.likely, _known_examples(self._data, group[0][1]))
 
     def _look(self, race: Race, parts: Mapping[str, list[Values]]) -> None:
         metric = self.metrics[0]
+        if race.due is None or sum(map(_examples, parts[FULL])) < race.due:
+            return
         full = self._joined(parts[FULL])[metric.name]
         race.look({name: costs(metric, full, self._joined(parts[name])[metric.name]) for name in race.open})
 
