@@ -37,6 +37,7 @@ class Recorded:
     number: int
     recording: Recording
     known: dict[tuple[int, Gone], State] = field(default_factory=dict)
+    computed: bool = True  # the full model's layers were; else the pass is a skeleton
 
     def __post_init__(self) -> None:
         self.steps: dict[str, Step] = {step.path: step for step in self.recording.steps if step.kwargs is not None}
@@ -44,7 +45,9 @@ class Recorded:
     def bytes(self) -> int:
         """The memory of the recording and of the states that are known."""
         held = self.recording.tensors()
-        return bytes_of(held) + sum(bytes_of(state) for (_, gone), state in self.known.items() if gone)
+        return bytes_of(held) + sum(
+            bytes_of(state) for (_, gone), state in self.known.items() if gone or not self.computed
+        )
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class Chain:
         link = self.segment.links[position]
         groups: dict[Gone, list[_Branch]] = {}
         for branch in branches:
-            if branch.after:
+            if branch.after or not branch.each.computed:
                 groups.setdefault(branch.after - branch.before, []).append(branch)
             else:  # the full model's states were recorded
                 self._note(position, branch, branch.each.steps[link.path].output)
@@ -146,7 +149,11 @@ class Chain:
             replaced = any(edit.at == link.path for edit in here)
             with edited.applied(here):
                 self._compute(position, link, group, replaced)
-        return sum(bytes_of(branch.each.known[position + 1, branch.after]) for branch in branches if branch.after)
+        return sum(
+            bytes_of(branch.each.known[position + 1, branch.after])
+            for branch in branches
+            if branch.after or not branch.each.computed
+        )
 
     def _compute(self, position: int, link: Link, rest: list[_Branch], replaced: bool) -> None:
         while rest:
@@ -167,7 +174,11 @@ class Chain:
         if keep > 0:
             return
         for each in pool:
-            for key in [key for key in each.known if key[0] == position and (key[1] or position == self.depth)]:
+            for key in [
+                key
+                for key in each.known
+                if key[0] == position and (key[1] or position == self.depth or not each.computed)
+            ]:
                 del each.known[key]
 
     def _called(self, position: int, link: Link, part: list[_Branch], replaced: bool) -> list[State]:
@@ -185,14 +196,14 @@ class Chain:
     def _member(self, position: int, link: Link, branch: _Branch) -> Member:
         step = branch.each.steps[link.path]
         stream: dict[Path, torch.Tensor] = {}
-        if position and branch.before:
+        if position and (branch.before or not branch.each.computed):
             state = branch.each.known[position, branch.before]
             for place, path in link.carried.items():
                 value = at(state, path)
                 if not isinstance(value, torch.Tensor):
                     raise NotReplayableError(f'"{link.path}" gets no tensor where the layer before is gone')
                 stream[place] = value
-        return Member(step.args, step.kwargs or {}, stream, step.output)
+        return Member(step.args, step.kwargs or {}, stream, branch.each.batch.examples)
 
     def _tail(self, each: Recorded, state: State) -> Any:
         """The model's output from the state behind the last layer: what comes after it is computed."""

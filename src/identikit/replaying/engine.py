@@ -89,7 +89,8 @@ class Engine:
             wanted = self._asked == "chain" or self._keep
             if not any([proving.pays(chain, first.examples) for chain in found]) and not wanted:  # noqa: C419
                 return False
-            for chain in found:
+            skeleton = proving.skeleton(found[0]) if len(found) == 1 else None
+            for chain in found if skeleton is None else ():
                 proving.chain(chain)
             if self._asked == "auto" and not proof.exact:  # small products are summed in another order when stacked
                 return False
@@ -98,7 +99,8 @@ class Engine:
                 self.notes.append(f"no chain: {cause}; scanned by suffix replay.")
             return False
         rest = proving.suffix_is_right
-        self._chosen = Stacked(found, self._suffix, self._of(Plan()), rest, memory=self._memory, keep=self._keep)
+        room = {"memory": self._memory, "keep": self._keep}
+        self._chosen = Stacked(found, self._suffix, self._of(Plan()), rest, skeleton=skeleton, **room)
         return True
 
     def _suffixed(self, proving: Proving) -> None:

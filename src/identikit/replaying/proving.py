@@ -14,9 +14,11 @@ from identikit.replaying.links import Segment, segments
 from identikit.replaying.passes import Passes
 from identikit.replaying.proof import Proof
 from identikit.replaying.recording import Recorder, Recording
+from identikit.replaying.skeleton import Skeleton
 from identikit.replaying.stacking import Member, joined
 from identikit.replaying.suffix import Suffix
 from identikit.structure.watch import Watched
+from identikit.surgery.check import NOT_RUN
 
 _GAIN = 0.9  # what a branch in a large call may cost beside one alone for stacking to pay
 _ROOM = 16  # a call's inner values, beside its output (attention scores, the wide layer of an MLP)
@@ -76,7 +78,7 @@ class Proving:
         recorded = Recorded(self._pair.head(1), 0, self._one)
         link = chain.segment.links[chain.depth // 2]
         step, module = recorded.steps[link.path], self._passes.model.get_submodule(link.path)
-        member = Member(step.args, step.kwargs or {}, {}, step.output)
+        member = Member(step.args, step.kwargs or {}, {}, 1)
 
         def call(members: int) -> Any:
             args, kwargs = joined([member] * (members * rows), link.dims, copy=True)
@@ -84,12 +86,24 @@ class Proving:
 
         return chain.chunks.gain(call) < _GAIN
 
+    def skeleton(self, chain: Chain) -> Skeleton | None:
+        """What records batches for `chain` without computing its layers; None where the model does not run so."""
+        outputs = {step.path: step.output for step in self._two().steps}
+        found = Skeleton(self._passes, self._recorder, chain.segment, outputs)
+        try:
+            recording = found.recorded(0, self._pair)
+            self._hold(chain, Recorded(self._pair, 0, recording, computed=False))
+        except (NotReplayableError, *NOT_RUN):
+            return None
+        return found
+
     def chain(self, chain: Chain) -> None:
         """Raises NotReplayableError where the chain differs from plain runs."""
-        pool = [Recorded(self._pair, 0, self._two())]
+        self._hold(chain, Recorded(self._pair, 0, self._two()))
 
+    def _hold(self, chain: Chain, each: Recorded) -> None:
         def replays(plans: Sequence[Edited]) -> list[Any]:
-            found = {index: output for index, _, output in chain.outputs(pool, plans)}
+            found = {index: output for index, _, output in chain.outputs([each], plans)}
             return [found[index] for index in range(len(plans))]
 
         self._proof.hold(replays, chain.holds)

@@ -62,8 +62,10 @@ class Recording:
             step = self._begin(path, args, kwargs)
             given = [leaf for _, leaf in leaves((args, kwargs))]
             before = [version(leaf) for leaf in given if isinstance(leaf, torch.Tensor)]
-            output = forward(*args, **kwargs)
-            step.after = len(self.steps)
+            try:
+                output = forward(*args, **kwargs)
+            finally:
+                step.after = len(self.steps)
             now = [leaf for _, leaf in leaves((args, kwargs))]
             step.computed = len(now) != len(given) or any(a is not b for a, b in zip(now, given, strict=True))
             step.computed |= [version(leaf) for leaf in given if isinstance(leaf, torch.Tensor)] != before

@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 
+from identikit.batches import Batch
 from identikit.plan import Edit
 from identikit.replaying.chain import Chain, Recorded, bytes_of
 from identikit.replaying.edited import Edited
 from identikit.replaying.errors import NotReplayableError
 from identikit.replaying.plain import Numbered, Outputs
 from identikit.replaying.recording import Recording
+from identikit.replaying.skeleton import Skeleton
 from identikit.replaying.stacking import Alike
 from identikit.replaying.suffix import Suffix
 from identikit.structure.trees import leaves
@@ -27,9 +29,11 @@ class Stacked:
 
     def __init__(
         self, chains: Sequence[Chain], suffix: Suffix, unedited: Edited, suffix_is_right: Callable[[], bool], *,
-        memory: int, keep: bool,
+        skeleton: Skeleton | None, memory: int, keep: bool,
     ) -> None:  # fmt: skip
         """`unedited`: the empty plan. `suffix_is_right`: asked once something is left for it.
+
+        `skeleton`: records passes without computing the layers, where one chain holds all of them.
 
         `keep`: recordings and states stay for the next sweep, up to `memory` bytes.
         """
@@ -39,6 +43,7 @@ class Stacked:
         self._unedited = unedited
         self._memory = memory
         self._keep = keep
+        self._skeleton = skeleton
         self._kept: dict[int, Recorded] = {}
         self._largest = 0  # bytes of a batch's recording
 
@@ -49,17 +54,21 @@ class Stacked:
 
     def outputs(self, group: Sequence[Numbered], plans: Sequence[Edited], *, full: bool) -> Outputs:
         """The full model's outputs where asked for, then those under each plan."""
-        pool = [self._recorded(number, batch) for number, batch in group]
+        whole = all(self.chains[0].holds(edited) for edited in plans)
+        pool = [self._recorded(number, batch, skeleton=whole) for number, batch in group]
         self._largest = max(self._largest, *(bytes_of(each.recording.tensors()) for each in pool))
-        if full:
-            for place, each in enumerate(pool):
-                yield None, place, each.recording.output
-        done: set[tuple[int, int]] = set()
-        for index, place, output in self._chained(pool, plans):
-            done.add((index, place))
-            yield plans[index], place, output
         for place, each in enumerate(pool):
-            left = [edited for index, edited in enumerate(plans) if (index, place) not in done]
+            if full and each.computed:
+                yield None, place, each.recording.output
+        # The full model is a plan like others where it was not computed while recording.
+        asked = [self._unedited, *plans] if any(full and not each.computed for each in pool) else plans
+        done: set[tuple[int, int]] = set()
+        for index, place, output in self._chained(pool, asked):
+            if asked[index] is not self._unedited or not pool[place].computed:
+                done.add((index, place))
+                yield asked[index] if asked[index].edits else None, place, output
+        for place, each in enumerate(pool):
+            left = [edited for index, edited in enumerate(asked) if edited.edits and (index, place) not in done]
             for edited, output in self._one_by_one(each, left) if left else ():
                 yield edited, place, output
         self._put_by(pool)
@@ -67,7 +76,7 @@ class Stacked:
     def _chained(self, pool: Sequence[Recorded], plans: Sequence[Edited]) -> Iterator[tuple[int, int, Any]]:
         """What the chains give; a chain that fails on these batches leaves them to the suffix replay."""
         for chain in self.chains:
-            held = [index for index, edited in enumerate(plans) if edited.edits and chain.holds(edited)]
+            held = [index for index, edited in enumerate(plans) if chain.holds(edited)]
             if not held:
                 continue
             chain.forget(pool, _common(plans[index] for index in held))
@@ -82,7 +91,7 @@ class Stacked:
 
     def _one_by_one(self, each: Recorded, plans: Sequence[Edited]) -> Iterator[tuple[Edited, Any]]:
         """What no chain took: replayed where that is right, else run plainly."""
-        if self._suffix_is_right():
+        if each.computed and self._suffix_is_right():
             yield from self._suffix.replays(each.recording, each.number, each.batch, self._unedited, plans)
             return
         for edited in plans:
@@ -106,10 +115,14 @@ class Stacked:
         """How many batches the memory holds, by the largest pool so far: recordings, and as many states again."""
         return self._memory // (3 * self._largest) if self._largest else _POOLED
 
-    def _recorded(self, number: int, batch: Any) -> Recorded:
-        if number not in self._kept:
-            return Recorded(batch, number, self._suffix.recorded(number, batch, self._unedited))
-        return self._kept[number]
+    def _recorded(self, number: int, batch: Batch, *, skeleton: bool) -> Recorded:
+        if number in self._kept:
+            return self._kept[number]
+        if self._skeleton is not None and skeleton:
+            each = Recorded(batch, number, self._skeleton.recorded(number, batch), computed=False)
+            if _fits(self.chains[0], each.recording, each):
+                return each
+        return Recorded(batch, number, self._suffix.recorded(number, batch, self._unedited))
 
     def _put_by(self, pool: Sequence[Recorded]) -> None:
         for each in pool if self._keep else ():
@@ -133,7 +146,7 @@ def _fits(chain: Chain, recording: Recording, each: Recorded) -> bool:
             return False
         given = {path for path, leaf in leaves((step.args, step.kwargs)) if _is_tensor(leaf)}
         made = {path for path, leaf in leaves(step.output) if _is_tensor(leaf)}
-        if given != link.dims.keys() or made != link.outs.keys():
+        if given != link.dims.keys() or (each.computed and made != link.outs.keys()):
             return False
     return True
 

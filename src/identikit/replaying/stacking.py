@@ -50,12 +50,12 @@ def _batch_dim(one: torch.Tensor, two: torch.Tensor, what: str) -> int | None:
 
 @dataclass(frozen=True)
 class Member:
-    """One call of the stack: the recorded arguments, with other tensors in some places; what its output is like."""
+    """One call of the stack: the recorded arguments, with other tensors in some places, and how many examples."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     stream: Mapping[Path, torch.Tensor]
-    like: Any
+    examples: int
 
 
 def joined(members: Sequence[Member], dims: Dims, *, copy: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -91,9 +91,10 @@ def split(output: Any, members: Sequence[Member], dims: Dims) -> list[Any]:
         if not isinstance(value, torch.Tensor) or dim is None:
             parts[path] = [value] * len(members)
             continue
-        sizes = [int(at(member.like, path).shape[dim]) for member in members]
-        if sum(sizes) != value.shape[dim]:
+        examples = sum(member.examples for member in members)
+        if value.shape[dim] % examples:
             raise NotReplayableError("a layer's output has another size than its examples together")
+        sizes = [member.examples * (value.shape[dim] // examples) for member in members]
         parts[path] = value.split(sizes, dim)
     return [rebuilt(output, lambda path, _, number=number: parts[path][number]) for number in range(len(members))]  # type: ignore[misc]
 
