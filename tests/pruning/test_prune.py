@@ -16,8 +16,8 @@ import identikit as ik
 from identikit.batches import Batch
 from identikit.errors import BudgetError, IdentikitError, MetricError
 from identikit.plan import Plan
+from identikit.replaying.engine import Engine
 from identikit.results import Front
-from identikit.scanning.loop import Loop
 from identikit.surgery.carried import carried
 from laws.snapshot import Snapshot
 from small_net import WIDTH, Block, Net, by_hand
@@ -304,28 +304,40 @@ def test_by_a_score(net: Any, data: Any) -> None:
 
 def test_resumed(net: Any, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A prune cut short goes on where it was: nothing is measured twice, and the curve is that of an unbroken run."""
+    prepare = Engine.prepare
+
+    def by_suffix(self: Engine, *how: Any) -> None:
+        self._asked = "suffix"  # it takes batch after batch
+        prepare(self, *how)
+
+    monkeypatch.setattr(Engine, "prepare", by_suffix)
     whole, file = ik.prune(net, data, drop=3), tmp_path / "prune.jsonl"
-    done: list[tuple[str, ...]] = []
-    run = Loop.run
+    done: list[tuple[tuple[str, ...], int]] = []
+    own, most = Engine.outputs, 4 * 3 + 4  # all of the first round, and some of the second
 
-    def counted(self: Loop, plan: Plan) -> Any:
-        if len(done) == 6:
-            raise KeyboardInterrupt
-        done.append(plan.places)
-        return run(self, plan)
+    def counted(self: Engine, group: Any, plans: Any, *, full: bool) -> Any:
+        for plan, place, output in own(self, group, plans, full=full):
+            if plan is not None and len(done) == most:
+                raise KeyboardInterrupt
+            if plan is not None:
+                done.append((plan.places, group[place][0]))
+            yield plan, place, output
 
-    monkeypatch.setattr(Loop, "run", counted)
+    monkeypatch.setattr(Engine, "outputs", counted)
     with pytest.raises(KeyboardInterrupt):
         ik.prune(net, data, drop=3, to=file)
-    first = done.copy()
+    assert {places for places, _ in done[:12]} == {(f"layers.{number}",) for number in range(4)}
+    assert len(ik.ScanResult.read(file)) == 4
+    lines = [json.loads(line) for line in (tmp_path / "prune.jsonl.part").read_text().splitlines()[1:]]
+    kept = len([line for line in lines if line["plan"]])
     done.clear()
+    most = -1
     pruned = ik.prune(net, data, drop=3, to=file, resume=True)
-    assert len(first) == 6
-    assert not set(first) & set(done)
-    assert len(done) == 9 - 6
+    assert len(done) == len(set(done)) == 9 * 3 - 12 - kept
     assert pruned.plan == whole.plan
     assert [point.scores for point in pruned.front.points] == [point.scores for point in whole.front.points]
     assert len(ik.ScanResult.read(file)) == 9
+    assert [path.name for path in tmp_path.iterdir()] == ["prune.jsonl"]
 
 
 def test_a_second_prune_of_a_pruned_model(net: Any, data: Any) -> None:

@@ -27,7 +27,7 @@ class Edited:
         self._copying: dict[str, EditedForward] | None = None
 
     def run(self, run: Callable[[], Any], but: frozenset[str] = frozenset()) -> Any:
-        """What `run()` gives while the plan is applied. `but`: edited layers that a replay hands out: checked before."""
+        """What `run()` gives while the plan is applied. `but`: edited layers that a replay hands out."""
         if not self.edits:
             return run()
         if self._settled is None:
