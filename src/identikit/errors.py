@@ -60,6 +60,10 @@ class ResultError(IdentikitError):
     """A result file is damaged, or belongs to another run."""
 
 
+class WorkersError(IdentikitError):
+    """The other processes that share a scan cannot be had, were lost, or do not hold the same model."""
+
+
 class BlockError(IdentikitError, ValueError):
     """A building block of `identikit.nn` was given sizes, options or tensors that do not fit together."""
 

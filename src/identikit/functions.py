@@ -14,6 +14,8 @@ from typing import Any
 
 from identikit.errors import IdentikitError, did_you_mean
 
+_USERS = "identikit_user_"  # how the modules of users' files are called
+
 
 def names_function(spec: str) -> bool:
     """Whether `spec` reads as a Python file or `file.py:function`, not as a folder or another file."""
@@ -75,6 +77,11 @@ def call_function(spec: str, offers: Mapping[str, Any], *, error: type[Identikit
         raise error(f'"{spec}" failed: {_said(failure)}') from failure
 
 
+def is_users(module: object) -> bool:
+    """Whether `module` was made of a user's file here; no other process can import it by its name."""
+    return str(getattr(module, "__name__", "")).startswith(_USERS)
+
+
 def _split(spec: str) -> tuple[str, str]:
     """The file and the function; a drive letter (C:) is no function."""
     file, colon, name = spec.rpartition(":")
@@ -85,7 +92,7 @@ def _module(path: Path, shown: str, error: type[IdentikitError]) -> ModuleType:
     """The module of `path`, run if this version of the file was not run before."""
     status = path.stat()
     version = f"{path}:{status.st_mtime_ns}:{status.st_size}"
-    name = f"identikit_user_{path.stem}_{hashlib.sha256(version.encode()).hexdigest()[:12]}"
+    name = f"{_USERS}{path.stem}_{hashlib.sha256(version.encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -20,7 +20,8 @@ from identikit.results import Front, MetricInfo, Point, ScanResult
 from identikit.results import Score as PointScore
 from identikit.scanning.cost import pass_seconds
 from identikit.scanning.ledger import Measuring
-from identikit.scanning.prepare import At, prepare
+from identikit.scanning.prepare import At, Candidates, prepare
+from identikit.scanning.spread import spread
 from identikit.scanning.statistics import keeps
 from identikit.surgery.apply import install
 from identikit.surgery.carried import carried, first_paths
@@ -61,6 +62,7 @@ def prune(
     keep: float | None = None, max_drop: float | None = None, drop: int | None = None, params: float | None = None,
     method: str = "greedy", score: Any = None, inputs: Any = None, family: Family | None = None, as_: str | None = None,
     batch_size: int | None = None, limit: int | None = None, seed: int = 0, confidence: float = 0.95,
+    ray: str | None = None, workers: int | None = None,
     to: str | Path | None = None, resume: bool = False, overwrite: bool = False,
     progress: bool | Board | None = None, name: str = "", command: str = "",
 ) -> Pruned:  # fmt: skip
@@ -87,23 +89,36 @@ def prune(
         inputs=inputs, family=family, batch_size=batch_size, limit=limit, as_=as_,
         how=Measuring(seed=seed, confidence=confidence), keep=True,
     )  # fmt: skip
+
+    def lead() -> tuple[Plan, Front, ScanResult]:
+        with board(progress) as bars:
+            return _searched(found, budget, bars, to=to, resume=resume, overwrite=overwrite, name=name, command=command)
+
+    plan, front, result = spread(found, lead, ray=ray, workers=workers)
+    smaller = remove(copy.deepcopy(found.ledger.anatomy.model), plan, inputs=found.ledger.anatomy.batch, family=family)
+    return Pruned(smaller, plan, front, result)
+
+
+def _searched(
+    found: Candidates, budget: Budget, bars: Board, *, to: str | Path | None, resume: bool, overwrite: bool, name: str,
+    command: str,
+) -> tuple[Plan, Front, ScanResult]:  # fmt: skip
+    """What to drop, the curve on the way there, and every row that was measured."""
     ledger, path = found.ledger, Path(to) if to is not None else None
-    with board(progress) as bars:
-        ledger.open(list(found.plans), to=path, resume=resume, overwrite=overwrite, name=name, command=command)
-        done = False
-        try:
-            with bars.bar("prune") as bar:
-                ledger.measure_all({}, bar, likely=found.plans)  # the full model: what cannot be reached is refused before the search
-                metric, info = next(iter(ledger.result.header.metrics.items()))
-                search = Search(ledger.anatomy.model, found.plans, metric, info, budget, ledger.measure_all)
-                steps, chosen, ended = search.steps(bar)
-            done = True
-        finally:
-            ledger.close(done=done)
-        front = _front(ledger.anatomy, ledger.result, steps, chosen, _goal(budget, metric, info), ended)
-        plan = _bound(steps[chosen].plan, ledger.anatomy, ledger.result)
-        smaller = remove(copy.deepcopy(ledger.anatomy.model), plan, inputs=ledger.anatomy.batch, family=family)
-    return Pruned(smaller, plan, front, ledger.result)
+    ledger.open(list(found.plans), to=path, resume=resume, overwrite=overwrite, name=name, command=command)
+    done = False
+    try:
+        with bars.bar("prune") as bar:
+            # the full model first: what cannot be reached is refused before the search
+            ledger.measure_all({}, bar, likely=found.plans)
+            metric, info = next(iter(ledger.result.header.metrics.items()))
+            search = Search(ledger.anatomy.model, found.plans, metric, info, budget, ledger.measure_all)
+            steps, chosen, ended = search.steps(bar)
+        done = True
+    finally:
+        ledger.close(done=done)
+    front = _front(ledger.anatomy, ledger.result, steps, chosen, _goal(budget, metric, info), ended)
+    return _bound(steps[chosen].plan, ledger.anatomy, ledger.result), front, ledger.result
 
 
 def _bound(plan: Plan, anatomy: Anatomy, scan: ScanResult) -> Plan:

@@ -16,14 +16,17 @@ from identikit.plan import Plan
 from identikit.progress import Bar
 from identikit.replaying.engine import Engine
 from identikit.results import Header, MetricInfo, Row, ScanResult
+from identikit.scanning.crew import Crew
 from identikit.scanning.filed import Filed
 from identikit.scanning.headers import header_for, metric_info
+from identikit.scanning.local import Local
 from identikit.scanning.part import Part
 from identikit.scanning.race import Race
 from identikit.scanning.score import Score
 from identikit.scanning.statistics import effect
 from identikit.scanning.sweep import Sweep
 from identikit.scanning.ties import ties
+from identikit.scanning.worker import Worker
 from identikit.sources.readings import Data
 from identikit.structure.fingerprints import identity_of
 from identikit.surgery.install import install
@@ -52,14 +55,25 @@ class Ledger:
     ) -> None:  # fmt: skip
         self.anatomy = anatomy
         self.engine = engine
-        self.crew: Crew = Local(Worker(engine, metrics))
         self.how = how
         self._data = data
         self._metrics = metrics
         self._score = score
         self._cheap: dict[str, tuple[MetricInfo, list[Row]]] = {}
-        self._sweep = Sweep(data, metrics, self.crew, how.seed) if data is not None and metrics else None
+        self._sweep = Sweep(data, metrics, engine, how.seed) if data is not None and metrics else None
+        self._crew: Crew = self._sweep.crew if self._sweep is not None else Local(Worker(engine, ()))
         self._scored: dict[str, MetricInfo] = {}
+
+    def hand_to(self, crew: Crew) -> None:
+        """Let `crew` work out the values. Before anything is measured."""
+        self._crew = crew
+        if self._sweep is not None:
+            self._sweep.crew = crew
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether there are values to work out: batches, and metrics that judge them."""
+        return self._sweep is not None
 
     @property
     def result(self) -> ScanResult:
@@ -147,7 +161,7 @@ class Ledger:
         for name, (full, edited) in rows.items():
             level = race.level(name) if race else self.how.confidence
             found = effect(metric, full, edited, confidence=level, seed=self.how.seed)
-            numbers = (found.full, found.edited, found.effect, found.low, found.high, len(full), self.crew.name)
+            numbers = (found.full, found.edited, found.effect, found.low, found.high, len(full), self._crew.name)
             others = tuple(" + ".join(plans[other].places) for other in tied.get(name, ()))
             plan = plans[name]
             made.append(Row(plan.places, metric.name, *numbers, seconds, _json(plan), found.error, others))
@@ -199,7 +213,7 @@ class Ledger:
 
     def _header(self, metrics: Mapping[str, MetricInfo], *, costs: bool) -> Header:
         notes = [] if self._score is None else [f"{self._score.name} scores a whole model: no error bar."]
-        notes += self.crew.notes
+        notes += self._crew.notes
         return header_for(
             self.anatomy, data=self._data, metrics=metrics, seed=self.how.seed, notes=notes, costs=costs, **self._named
         )

@@ -12,11 +12,11 @@ from identikit.families import Family
 from identikit.families.anatomy import anatomy_of
 from identikit.metrics import Metric, resolve_all
 from identikit.plan import Plan
-from identikit.replaying.engine import Engine
 from identikit.scanning.candidates import At as At
 from identikit.scanning.candidates import candidates, chosen
 from identikit.scanning.ledger import Ledger, Measuring
 from identikit.scanning.score import Score
+from identikit.scanning.worker import Recipe
 from identikit.sources.objects import as_data
 from identikit.sources.readings import Data
 from identikit.surgery.carried import live_plans
@@ -26,12 +26,14 @@ from identikit.surgery.carried import live_plans
 class Candidates:
     """What a scan or a prune looks at: the name of each candidate (its present path) to the plan that takes it out.
 
-    `paths`: the layers that the plans are made of, each once. `metrics`: those that were asked for.
+    `paths`: the layers that the plans are made of, each once. `metrics`: those that were asked for. `recipe`: how the
+    engine is made.
     """
 
     ledger: Ledger
     plans: dict[str, Plan]
     data: Data | None
+    recipe: Recipe
     paths: tuple[str, ...] = ()
     metrics: tuple[Metric, ...] = ()
 
@@ -83,6 +85,7 @@ def prepare(
     evaluator = Score(score) if score is not None else None
     if evaluator is not None and any(metric.name == evaluator.name for metric in resolved):
         raise MetricError(f'the score and a metric are both called "{evaluator.name}". Give the function another name.')
-    replaying = Engine(anatomy, paths, seed=how.seed, asked=engine, memory=memory, keep=keep)
-    ledger = Ledger(anatomy, read, resolved if exact else [], evaluator if exact else None, replaying, how)
-    return Candidates(ledger, plans, read, tuple(paths), tuple(resolved))
+    recipe = Recipe(tuple(paths), how.seed, engine, memory, keep)
+    judges = (resolved, evaluator) if exact else ([], None)
+    ledger = Ledger(anatomy, read, *judges, recipe.engine(anatomy), how)
+    return Candidates(ledger, plans, read, recipe, tuple(paths), tuple(resolved))

@@ -16,6 +16,7 @@ from identikit.scanning.filed import check_file
 from identikit.scanning.ledger import Measuring
 from identikit.scanning.methods import cheap_method, cheap_scores, check_method, worth_exact
 from identikit.scanning.prepare import At, Candidates, prepare
+from identikit.scanning.spread import spread
 
 
 def scan(
@@ -24,6 +25,7 @@ def scan(
     span: int | None = None, by: str | None = None, batch_size: int | None = None, limit: int | None = None,
     seed: int = 0, confidence: float | None = None, race: bool | None = None, least: int | None = None,
     engine: str = "auto", batch_memory: int | str | None = None, costs: bool = True,
+    ray: str | None = None, workers: int | None = None,
     to: str | Path | None = None, resume: bool = False, overwrite: bool = False,
     progress: bool | Board | None = None, name: str = "", command: str = "",
 ) -> ScanResult:  # fmt: skip
@@ -47,11 +49,13 @@ def scan(
         least: how many least important layers a race tells apart; the whole ranking where None.
         engine: "auto", "suffix", "chain" or "loop": how exact scans reuse what an edit does not change.
         batch_memory: what that may fill, in bytes or as "2GB". costs: measure each layer's time, FLOPs and memory too.
+        ray: "auto", "local" or a cluster's address: Ray's workers measure the rows; `workers`: how many of them. Under
+            torchrun, and wherever torch.distributed is set up, the ranks share the scan, each calling it alike.
         to: a file to write each row to as it is measured; with `resume` a scan that was cut short goes on there.
 
     Raises:
-        DataError, MetricError, PlaceError, RoleError, InputsError, ResultError: one line each. An error while a layer
-        is scored is an error, never a score.
+        DataError, MetricError, PlaceError, RoleError, InputsError, ResultError, WorkersError: one line each. An error
+        while a layer is scored is an error, never a score.
     """
     check_method(method, least)
     racing = confidence is not None if race is None else race
@@ -61,20 +65,24 @@ def scan(
         inputs=inputs, family=family, batch_size=batch_size, limit=limit, how=how, engine=engine,
         memory=bytes_of(batch_memory), as_=as_, span=span, by=by, exact=method in ("exact", "auto"),
     )  # fmt: skip
-    path = Path(to) if to is not None else None
-    if path is not None:  # before anything is scored
-        check_file(path, resume=resume, overwrite=overwrite)
-    with board(progress) as bars:
-        ledger, done = found.ledger, False
-        exact = _scored(found, method, bars, least, seed)
-        ledger.open(found.paths, to=path, resume=resume, overwrite=overwrite, name=name, command=command)
-        try:
-            with bars.bar("scan", found.examples()) as bar:
-                ledger.measure_all({name: found.plans[name] for name in exact}, bar)
-            done = True
-        finally:
-            ledger.close(done=done)
-    return ledger.result
+
+    def lead() -> ScanResult:
+        path = Path(to) if to is not None else None
+        if path is not None:  # before anything is scored
+            check_file(path, resume=resume, overwrite=overwrite)
+        with board(progress) as bars:
+            ledger, done = found.ledger, False
+            exact = _scored(found, method, bars, least, seed)
+            ledger.open(found.paths, to=path, resume=resume, overwrite=overwrite, name=name, command=command)
+            try:
+                with bars.bar("scan", found.examples()) as bar:
+                    ledger.measure_all({name: found.plans[name] for name in exact}, bar)
+                done = True
+            finally:
+                ledger.close(done=done)
+        return ledger.result
+
+    return spread(found, lead, ray=ray, workers=workers)
 
 
 def _scored(found: Candidates, method: str, bars: Board, least: int | None, seed: int) -> list[str]:

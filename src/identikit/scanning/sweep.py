@@ -69,6 +69,8 @@ class Sweep:
 
         for found in self.crew.run(self._jobs(plans, part, race, waiting, prints), note):
             asked = waiting.popleft()
+            if race is not None and not race.open:
+                break
             for number, batch in asked.group:
                 racing = list(plans) if race is None else [name for name in race.open if name in plans]
                 if race is not None and not racing:

@@ -6,30 +6,41 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from identikit.batches import Batch, tensors_of
 from identikit.errors import MetricError
 from identikit.families.anatomy import Anatomy
 from identikit.metrics import Metric, rows_of
+from identikit.replaying.budget import budget_on
 from identikit.replaying.engine import Engine
 from identikit.scanning.crew import FULL, Job
 from identikit.scanning.part import Values
+from identikit.structure.valueless import home_of
 
 _KEPT = 2**30  # bytes of the full model's outputs that stay for the next sweep
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an engine is made: the arguments of `Engine` beside the anatomy, so that other processes make the same."""
+    """How an engine is made: the arguments of `Engine` beside the anatomy, so that other processes make the same.
+
+    `shares`: how many processes share the memory of this machine.
+    """
 
     sites: tuple[str, ...]
     seed: int
     asked: str
     memory: int | None
     keep: bool
+    shares: int = 1
 
     def engine(self, anatomy: Anatomy) -> Engine:
         """The engine for the model of `anatomy`."""
-        return Engine(anatomy, self.sites, seed=self.seed, asked=self.asked, memory=self.memory, keep=self.keep)
+        memory, device = self.memory, home_of(anatomy.model) or torch.device("cpu")
+        if memory is None and self.shares > 1 and device.type == "cpu":
+            memory = budget_on(device) // self.shares
+        return Engine(anatomy, self.sites, seed=self.seed, asked=self.asked, memory=memory, keep=self.keep)
 
 
 class Worker:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from identikit.errors import ModelError, did_you_mean
@@ -18,9 +20,13 @@ DTYPES = {
 
 
 def read_device(device: str | torch.device) -> torch.device:
-    """The device meant; "auto" is CUDA where there is one, else the CPU. ModelError for one that is not there."""
+    """The device meant; "auto" is CUDA where there is one, else the CPU. ModelError for one that is not there.
+
+    Under torchrun "auto" is this rank's own GPU.
+    """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else "cuda"
+        return read_device(own) if torch.cuda.is_available() else torch.device("cpu")
     try:
         meant = torch.device(device)
     except RuntimeError as error:
