@@ -88,6 +88,7 @@ class Chain:
             self._let_go(pool, position, keep)
         for index, edited in enumerate(plans):
             gone = self._gone(edited, self.depth)
+            edited.reached()
             for place, each in enumerate(pool):
                 yield index, place, self._tail(each, each.known[self.depth, gone])
         self._let_go(pool, self.depth, keep)

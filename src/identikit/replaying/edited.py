@@ -25,12 +25,18 @@ class Edited:
         self._anatomy = anatomy
         self._settled: dict[str, EditedForward] | None = None
         self._copying: dict[str, EditedForward] | None = None
+        self._reached: frozenset[str] = frozenset()
+
+    def reached(self) -> None:
+        """All edits have run, outside of `run`: a later batch need not reach them."""
+        self._reached = self.paths
 
     def run(self, run: Callable[[], Any], but: frozenset[str] = frozenset()) -> Any:
         """What `run()` gives while the plan is applied. `but`: edited layers that a replay hands out."""
         if not self.edits:
             return run()
         if self._settled is None:
+            but |= self._reached
             with install(self._anatomy, self.plan, check=False, decoding=False, edits=self.edits) as handle:
                 output = checked(self._anatomy, handle, [edit for edit in self.edits if edit.at not in but], run)[0]
                 settled = {path: override.forward for path, override in handle.overrides.items()}
