@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from identikit.plan import Plan
 from identikit.replaying.budget import budget_on
 from identikit.replaying.edited import Edited
 from identikit.replaying.errors import NotReplayableError
+from identikit.replaying.forms import Form, Forms
 from identikit.replaying.pair import pair_of
 from identikit.replaying.passes import Passes
 from identikit.replaying.plain import Numbered, Plain
@@ -76,32 +78,44 @@ class Engine:
             return
         ready = self._ready(plans)
         with self.passes.session(), self.passes.work.checking():
-            pair = pair_of(first, second)
-            proof = Proof(self.passes, pair, sampled(ready, self._anatomy.watched))
-            proving = Proving(self.passes, self._recorder, self._suffix, self._of(Plan()), pair, proof)
-            if self._asked == "suffix" or not self._chained(proving, proof, first, ready):
+            proving = self._proving(first, second, ready)
+            form = None if self._asked == "suffix" else self._form(proving, first, ready)
+            if form is None:
                 self._suffixed(proving)
+                return
+            learn = functools.partial(self._learned, plans=ready)
+            forms, right = Forms(learn, [form]), proving.suffix_is_right
+            kept: dict[str, Any] = {"memory": self._memory, "keep": self._keep}
+            self._chosen = Stacked(forms, self._suffix, self._of(Plan()), right, **kept)
 
-    def _chained(self, proving: Proving, proof: Proof, first: Batch, plans: Sequence[Edited]) -> bool:
-        """Take the chain engine, where it is right and pays."""
+    def _proving(self, first: Batch, second: Batch | None, plans: Sequence[Edited]) -> Proving:
+        pair = pair_of(first, second)
+        proof = Proof(self.passes, pair, sampled(plans, self._anatomy.watched))
+        return Proving(self.passes, self._recorder, self._suffix, self._of(Plan()), pair, proof)
+
+    def _form(self, proving: Proving, first: Batch, plans: Sequence[Edited]) -> Form | None:
+        """The chains for batches like `first`, where they are right and pay."""
         try:
             found = proving.chains(self._anatomy.watched, self._layers, plans, self._memory)
             wanted = self._asked == "chain" or self._keep
             if not any([proving.pays(chain, first.examples) for chain in found]) and not wanted:  # noqa: C419
-                return False
+                return None
             skeleton = proving.skeleton(found[0]) if len(found) == 1 else None
+            if not proving.exact:
+                skeleton = None  # the full model at least is then run as it is
             for chain in found if skeleton is None else ():
                 proving.chain(chain)
-            if self._asked == "auto" and not proof.exact:  # small products are summed in another order when stacked
-                return False
         except NotReplayableError as cause:
             if self._asked == "chain":
                 self.notes.append(f"no chain: {cause}; scanned by suffix replay.")
-            return False
-        rest = proving.suffix_is_right
-        room = {"memory": self._memory, "keep": self._keep}
-        self._chosen = Stacked(found, self._suffix, self._of(Plan()), rest, skeleton=skeleton, **room)
-        return True
+            return None
+        exact = proving.exact or self._asked == "chain"  # small products are summed in another order when stacked
+        return Form(found, skeleton) if exact else None
+
+    def _learned(self, batch: Batch, plans: Sequence[Edited]) -> Form | None:
+        """The chains for batches that are called in another form than those before."""
+        with self.passes.work.checking():
+            return self._form(self._proving(batch, None, plans), batch, plans)
 
     def _suffixed(self, proving: Proving) -> None:
         """Take the suffix replay, where it is right."""

@@ -39,6 +39,11 @@ class Proving:
         self._made: Recording | None = None
         self._suffix_is: bool | None = None
 
+    @property
+    def exact(self) -> bool:
+        """Whether everything that was held against the plain loop is bit-equal to it."""
+        return self._proof.exact
+
     def suffix(self) -> None:
         """Raises NotReplayableError where suffix replays differ from plain runs."""
         two, base = self._two(), self._unedited
@@ -64,7 +69,7 @@ class Proving:
         self._one = self._suffix.recorded(0, self._pair.head(1), self._unedited)
         two = self._two()
         if two.drew or self._passes.keeps_state:
-            what = "draws random numbers" if two.drew else "keeps a state of its own between passes"
+            what = "keeps a state of its own between passes" if self._passes.keeps_state else "draws random numbers"
             raise NotReplayableError(f"the model {what}")
         parts = segments(watched, self._one, two, layers)
         chains = [self._chain(part, two, memory) for part in parts]

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import torch
-
 from identikit.batches import Batch
 from identikit.plan import Edit
 from identikit.replaying.chain import Chain, Recorded, bytes_of
 from identikit.replaying.edited import Edited
 from identikit.replaying.errors import NotReplayableError
+from identikit.replaying.forms import Form, Forms
 from identikit.replaying.plain import Numbered, Outputs
-from identikit.replaying.recording import Recording
-from identikit.replaying.skeleton import Skeleton
 from identikit.replaying.stacking import Alike
 from identikit.replaying.suffix import Suffix
-from identikit.structure.trees import leaves
 
 _POOLED = 8  # batches in a pool at least, where stacking pays
 
@@ -28,108 +24,108 @@ class Stacked:
     name = "chain"
 
     def __init__(
-        self, chains: Sequence[Chain], suffix: Suffix, unedited: Edited, suffix_is_right: Callable[[], bool], *,
-        skeleton: Skeleton | None, memory: int, keep: bool,
+        self, forms: Forms, suffix: Suffix, unedited: Edited, suffix_is_right: Callable[[], bool], *,
+        memory: int, keep: bool,
     ) -> None:  # fmt: skip
         """`unedited`: the empty plan. `suffix_is_right`: asked once something is left for it.
-
-        `skeleton`: records passes without computing the layers, where one chain holds all of them.
 
         `keep`: recordings and states stay for the next sweep, up to `memory` bytes.
         """
         self._suffix_is_right = suffix_is_right
-        self.chains = chains
+        self._forms = forms
         self._suffix = suffix
         self._unedited = unedited
         self._memory = memory
         self._keep = keep
-        self._skeleton = skeleton
-        self._kept: dict[int, Recorded] = {}
+        self._kept: dict[int, tuple[Form | None, Recorded]] = {}
         self._largest = 0  # bytes of a batch's recording
 
     def group_size(self) -> int:
         """How many batches the next group should hold: what one large call takes, as far as memory allows."""
-        wanted = max(_POOLED, *(chain.chunks.size for chain in self.chains))
+        wanted = max(_POOLED, *(chain.chunks.size for form in self._forms.known for chain in form.chains))
         return max(1, min(wanted, self._fitting()))
 
     def outputs(self, group: Sequence[Numbered], plans: Sequence[Edited], *, full: bool) -> Outputs:
         """The full model's outputs where asked for, then those under each plan."""
-        whole = all(self.chains[0].holds(edited) for edited in plans)
-        pool = [self._recorded(number, batch, skeleton=whole) for number, batch in group]
+        found = [self._recorded(number, batch, plans) for number, batch in group]
+        pool = [each for _, each in found]
         self._largest = max(self._largest, *(bytes_of(each.recording.tensors()) for each in pool))
         for place, each in enumerate(pool):
             if full and each.computed:
                 yield None, place, each.recording.output
         # The full model is a plan like others where it was not computed while recording.
-        asked = [self._unedited, *plans] if any(full and not each.computed for each in pool) else plans
+        asked = [self._unedited, *plans] if any(full and not each.computed for each in pool) else list(plans)
         done: set[tuple[int, int]] = set()
-        for index, place, output in self._chained(pool, asked):
-            if asked[index] is not self._unedited or not pool[place].computed:
+        for index, place, output in self._chained(found, asked):
+            if asked[index].edits or not pool[place].computed:
                 done.add((index, place))
                 yield asked[index] if asked[index].edits else None, place, output
         for place, each in enumerate(pool):
-            left = [edited for index, edited in enumerate(asked) if edited.edits and (index, place) not in done]
+            left = [edited for index, edited in enumerate(asked) if (index, place) not in done]
             for edited, output in self._one_by_one(each, left) if left else ():
                 yield edited, place, output
-        self._put_by(pool)
+        self._put_by(group, found)
 
-    def _chained(self, pool: Sequence[Recorded], plans: Sequence[Edited]) -> Iterator[tuple[int, int, Any]]:
+    def _chained(
+        self, found: Sequence[tuple[Form | None, Recorded]], plans: Sequence[Edited]
+    ) -> Iterator[tuple[int, int, Any]]:
         """What the chains give; a chain that fails on these batches leaves them to the suffix replay."""
-        for chain in self.chains:
+        pool = [each for _, each in found]
+        for form, chain in self._forms.chains():
             held = [index for index, edited in enumerate(plans) if chain.holds(edited)]
-            if not held:
+            own = [place for place, (each, _) in enumerate(found) if each is form]
+            if not held or not own:
                 continue
-            chain.forget(pool, _common(plans[index] for index in held))
-            for places in self._alike(chain, pool):
-                budget = self._memory - sum(each.bytes() for each in self._kept.values()) if self._keep else 0
-                found = chain.outputs([pool[place] for place in places], [plans[i] for i in held], keep=budget)
+            chain.forget([pool[place] for place in own], _common(plans[index] for index in held))
+            for places in _alike(chain, pool, own):
+                room = self._memory - sum(each.bytes() for _, each in self._kept.values()) if self._keep else 0
+                outputs = chain.outputs([pool[place] for place in places], [plans[i] for i in held], keep=room)
                 try:
-                    for index, place, output in found:
+                    for index, place, output in outputs:
                         yield held[index], places[place], output
                 except NotReplayableError:
                     continue
 
-    def _one_by_one(self, each: Recorded, plans: Sequence[Edited]) -> Iterator[tuple[Edited, Any]]:
-        """What no chain took: replayed where that is right, else run plainly."""
+    def _one_by_one(self, each: Recorded, plans: Sequence[Edited]) -> Iterator[tuple[Edited | None, Any]]:
+        """What no chain took: replayed where that is right, else run plainly. A recorded full model is out already."""
         if each.computed and self._suffix_is_right():
-            yield from self._suffix.replays(each.recording, each.number, each.batch, self._unedited, plans)
+            left = [edited for edited in plans if edited.edits]
+            yield from self._suffix.replays(each.recording, each.number, each.batch, self._unedited, left)
             return
         for edited in plans:
-            yield edited, self._suffix.plain.output(each.number, each.batch, edited)
-
-    def _alike(self, chain: Chain, pool: Sequence[Recorded]) -> list[list[int]]:
-        """The batches that may share a stack, by their places; those of another form than the chain's are left out."""
-        alike, buckets = Alike(), list[list[int]]()
-        for place, each in enumerate(pool):
-            if each.recording.drew or not _fits(chain, each.recording, each):
-                continue
-            for bucket in buckets:
-                if _same_calls(alike, chain, pool[bucket[0]], each):
-                    bucket.append(place)
-                    break
-            else:
-                buckets.append([place])
-        return buckets
+            if edited.edits:
+                yield edited, self._suffix.plain.output(each.number, each.batch, edited)
+            elif not each.computed:
+                yield None, self._suffix.plain.output(each.number, each.batch)
 
     def _fitting(self) -> int:
         """How many batches the memory holds, by the largest pool so far: recordings, and as many states again."""
         return self._memory // (3 * self._largest) if self._largest else _POOLED
 
-    def _recorded(self, number: int, batch: Batch, *, skeleton: bool) -> Recorded:
+    def _recorded(self, number: int, batch: Batch, plans: Sequence[Edited]) -> tuple[Form | None, Recorded]:
+        """A batch recorded, in the form that it has; in full where a plan is in no chain that a skeleton serves."""
         if number in self._kept:
             return self._kept[number]
-        if self._skeleton is not None and skeleton:
-            each = Recorded(batch, number, self._skeleton.recorded(number, batch), computed=False)
-            if _fits(self.chains[0], each.recording, each):
-                return each
+        computed: list[Recorded] = []
+
+        def record(form: Form) -> Recorded | None:
+            if form.skeleton is not None and all(form.chains[0].holds(edited) for edited in plans):
+                each = Recorded(batch, number, form.skeleton.recorded(number, batch), computed=False)
+                return each if form.fits(each) else None
+            if not computed:
+                computed.append(self._in_full(number, batch))
+            return computed[0] if form.fits(computed[0]) else None
+
+        return self._forms.of(record, batch) or (None, computed[0] if computed else self._in_full(number, batch))
+
+    def _in_full(self, number: int, batch: Batch) -> Recorded:
         return Recorded(batch, number, self._suffix.recorded(number, batch, self._unedited))
 
-    def _put_by(self, pool: Sequence[Recorded]) -> None:
-        for each in pool if self._keep else ():
-            if each.number in self._kept:
-                continue
-            if each.bytes() + sum(other.bytes() for other in self._kept.values()) <= self._memory:
-                self._kept[each.number] = each
+    def _put_by(self, group: Sequence[Numbered], found: Sequence[tuple[Form | None, Recorded]]) -> None:
+        for (number, _), (form, each) in zip(group, found, strict=True) if self._keep else ():
+            filled = sum(other.bytes() for _, other in self._kept.values())
+            if number not in self._kept and each.bytes() + filled <= self._memory:
+                self._kept[number] = (form, each)
 
 
 def _common(plans: Iterable[Edited]) -> frozenset[Edit]:
@@ -138,17 +134,17 @@ def _common(plans: Iterable[Edited]) -> frozenset[Edit]:
     return frozenset.intersection(*sets) if sets else frozenset()
 
 
-def _fits(chain: Chain, recording: Recording, each: Recorded) -> bool:
-    """Whether the layers were called as they were when the batch dimensions were learned."""
-    for link in chain.segment.links:
-        step = each.steps.get(link.path)
-        if step is None or step.computed or sum(other.path == link.path for other in recording.steps) != 1:
-            return False
-        given = {path for path, leaf in leaves((step.args, step.kwargs)) if _is_tensor(leaf)}
-        made = {path for path, leaf in leaves(step.output) if _is_tensor(leaf)}
-        if given != link.dims.keys() or (each.computed and made != link.outs.keys()):
-            return False
-    return True
+def _alike(chain: Chain, pool: Sequence[Recorded], places: Sequence[int]) -> list[list[int]]:
+    """Which of the batches at `places` may share a stack."""
+    alike, buckets = Alike(), list[list[int]]()
+    for place in places:
+        for bucket in buckets:
+            if _same_calls(alike, chain, pool[bucket[0]], pool[place]):
+                bucket.append(place)
+                break
+        else:
+            buckets.append([place])
+    return buckets
 
 
 def _same_calls(alike: Alike, chain: Chain, one: Recorded, other: Recorded) -> bool:
@@ -157,7 +153,3 @@ def _same_calls(alike: Alike, chain: Chain, one: Recorded, other: Recorded) -> b
         if not alike.calls((mine.args, mine.kwargs), (theirs.args, theirs.kwargs), link.dims):
             return False
     return True
-
-
-def _is_tensor(leaf: Any) -> bool:
-    return isinstance(leaf, torch.Tensor)
