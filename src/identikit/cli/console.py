@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -11,7 +13,13 @@ from rich.text import Text
 
 from identikit.errors import IdentikitError
 
+_GRACE = 3.0  # seconds
 _UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h; 1 says that an audit found a mistake
+
+
+def speaks() -> bool:
+    """Whether this process writes: under torchrun only the first rank does."""
+    return int(os.environ.get("WORLD_SIZE", "1")) <= 1 or int(os.environ.get("RANK", "0")) == 0
 
 
 def show(*what: RenderableType) -> None:
@@ -38,6 +46,8 @@ def note(text: str) -> None:
 
 def complain(error: BaseException | str) -> int:
     """Print one line that says what is wrong; returns the exit code."""
+    if not speaks():  # what stops all ranks is said by the first, and torchrun ends the others while they wait here
+        time.sleep(_GRACE)
     known = isinstance(error, (IdentikitError, str))
     text = str(error) if known else f"{type(error).__name__}: {error} (this is not expected; --debug shows where)"
     line = " ".join(text.split())

@@ -20,6 +20,7 @@ def prune_and_save(
     Rows are written to `to`.scan.jsonl as they are measured: that file survives a kill, and --resume goes on with it.
     The HTML page goes to `page` where the libraries that draw it are here.
     """
+    from identikit.cli.console import speaks
     from identikit.errors import BudgetError
     from identikit.pruning.prune import prune
     from identikit.saving.save import save
@@ -32,6 +33,8 @@ def prune_and_save(
     except BudgetError as error:
         kept = journal.exists() or journal.with_name(journal.name + ".new").exists()
         raise BudgetError(f"{error} With --resume nothing is measured twice." if kept else str(error)) from error
+    if not speaks():
+        return pruned, {}
     example = next(iter(data)) if data is not None else inputs
     save(pruned.model, to, saved_as, like=opened.folder, overwrite=overwrite, inputs=example)
     front = replace(pruned.front, size_before=_weights(opened.folder), size_after=_weights(to))

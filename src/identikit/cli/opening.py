@@ -10,12 +10,16 @@ if TYPE_CHECKING:
 
 
 def opened_model(
-    name: str, task: str | None, device: str, dtype: str | None, trust_remote_code: bool, seed: int
-) -> Opened:
+    name: str, task: str | None, device: str, dtype: str | None, trust_remote_code: bool, seed: int,
+    device_map: str | None = None,
+) -> Opened:  # fmt: skip
     """The model that MODEL names."""
     from identikit.sources.model import open_model
 
-    return open_model(name, task=task, device=device, dtype=dtype, trust_remote_code=trust_remote_code, seed=seed)
+    return open_model(
+        name, task=task, device=device, dtype=dtype, device_map=device_map, trust_remote_code=trust_remote_code,
+        seed=seed,
+    )  # fmt: skip
 
 
 def example_inputs(file: str | None, opened: Opened, **options: Any) -> Any:

@@ -67,6 +67,15 @@ Task = Annotated[
     str | None, typer.Option(help="What the model is for, as in transformers.pipeline.", rich_help_panel="Model")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1...", rich_help_panel="Model")]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(help="Spread over GPUs, memory and disk: auto, or a .json file.", rich_help_panel="Model"),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(help="Measure by Ray's workers: auto, local or a cluster's address.", rich_help_panel="Work"),
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="How many workers of Ray's.", rich_help_panel="Work")]
 Dtype = Annotated[
     str | None, typer.Option(help="float32, bfloat16... Default: the checkpoint's.", rich_help_panel="Model")
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from identikit.cli import options as o
-from identikit.cli.console import note, show, show_json
+from identikit.cli.console import note, show, show_json, speaks
 from identikit.cli.scan import said
 
 EXAMPLE = "Example:  identikit prune ./my-bert --data pairs.csv --keep 0.98 --to smaller"
@@ -26,7 +26,9 @@ def command(
     overwrite: o.Overwrite = False,
     score: o.Score = None,
     confidence: Annotated[float, typer.Option(help="Of the error bars.")] = 0.95,
-    task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, trust_remote_code: o.Trust = False,
+    ray: o.Ray = None, workers: o.Workers = None,
+    task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, device_map: o.DeviceMap = None,
+    trust_remote_code: o.Trust = False,
     text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,
     batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, seed: o.Seed = 0,
     as_json: o.Json = False,
@@ -38,15 +40,18 @@ def command(
     from identikit.saving.folder import check_place
 
     check_place(to, overwrite)
-    opened = opened_model(model, task, device, dtype, trust_remote_code, seed)
+    opened = opened_model(model, task, device, dtype, trust_remote_code, seed, device_map)
     columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
     reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
     read = opened_data(data, opened, **columns, **reading) if data is not None else None
     pruned, files = prune_and_save(
         opened, read, to, saved_as, page=to.with_name(to.name + ".report.html"), resume=resume, overwrite=overwrite,
         at=at, metrics=metric or "fidelity", keep=keep, max_drop=max_drop, drop=drop, params=params,
-        score=score, seed=seed, confidence=confidence, as_=as_, name=model, command=said(),
+        score=score, seed=seed, confidence=confidence, as_=as_,
+        ray=ray, workers=workers, name=model, command=said(),
     )  # fmt: skip
+    if not speaks():
+        return
     if as_json:
         show_json(pruned.front.to_json())
     else:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from identikit.cli import options as o
-from identikit.cli.console import note, show, show_json
+from identikit.cli.console import note, show, show_json, speaks
 
 EXAMPLE = "Example:  identikit scan ./my-bert --data pairs.csv --to scan.jsonl"
 
@@ -30,7 +30,9 @@ def command(
     score: o.Score = None,
     confidence: o.Sure = None, race: o.Race = None, least: o.Least = None,
     engine: o.Engine = "auto", batch_memory: o.BatchMemory = None, costs: o.Costs = True,
-    task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, trust_remote_code: o.Trust = False,
+    ray: o.Ray = None, workers: o.Workers = None,
+    task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, device_map: o.DeviceMap = None,
+    trust_remote_code: o.Trust = False,
     text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,
     batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, seed: o.Seed = 0,
     as_json: o.Json = False,
@@ -40,7 +42,7 @@ def command(
     from identikit.reporting.text import scan_table
     from identikit.scanning.scan import scan
 
-    opened = opened_model(model, task, device, dtype, trust_remote_code, seed)
+    opened = opened_model(model, task, device, dtype, trust_remote_code, seed, device_map)
     columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
     reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
     read = opened_data(data, opened, **columns, **reading) if data is not None else None
@@ -48,8 +50,11 @@ def command(
         opened.model, read, at, metric or "fidelity", method,
         score=score, inputs=None if read is not None else opened.inputs, seed=seed,
         confidence=confidence, race=race, least=least, engine=engine, batch_memory=batch_memory, costs=costs,
-        as_=as_, span=span, by=by, to=to, resume=resume, overwrite=overwrite, name=model, command=said(),
+        ray=ray, workers=workers, as_=as_, span=span, by=by, to=to, resume=resume, overwrite=overwrite, name=model,
+        command=said(),
     )  # fmt: skip
+    if not speaks():
+        return
     if as_json:
         show_json({"header": result.header.to_json(), "rows": [row.to_json() for row in result]})
     else:

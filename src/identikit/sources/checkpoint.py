@@ -13,6 +13,7 @@ from torch import nn
 
 from identikit.errors import IdentikitError, ModelError, needs_extra
 from identikit.families.transformers_quiet import silenced
+from identikit.sources.device import DeviceMap
 from identikit.sources.encode import PictureEncoder, TextEncoder, parameters
 from identikit.sources.folder import IMAGE_PROCESSORS, TOKENIZERS, check_folder, has_any, read_json
 from identikit.sources.opened import EMBEDDING, Opened
@@ -27,6 +28,7 @@ def open_checkpoint(
     device: torch.device,
     dtype: torch.dtype | None,
     trust_remote_code: bool,
+    device_map: DeviceMap | None = None,
 ) -> Opened:
     """The transformers model in `folder`. Raises ModelError where it does not load whole."""
     check_folder(folder)
@@ -40,10 +42,10 @@ def open_checkpoint(
     with silenced(), loading_errors(name):
         config = AutoConfig.from_pretrained(str(folder), **trust)
         loader = class_for(config, task)
-        model = _loaded(loader, folder, name, dtype, trust)
+        model = _loaded(loader, folder, name, dtype, {**trust, "device_map": device_map})
         tokenizer = _tokenizer(folder, trust)
         processor = _processor(folder, trust)
-    model = model.to(device).eval()
+    model = model.eval() if device_map is not None else model.to(device).eval()
     return _described(model, tokenizer, processor, name=name, folder=folder, task=task or task_of(config))
 
 
@@ -108,10 +110,10 @@ def loading_errors(name: str) -> Iterator[None]:
         raise ModelError(f'"{name}" cannot be loaded: {type(error).__name__}: {first}') from error
 
 
-def _loaded(loader: Any, folder: Path, name: str, dtype: torch.dtype | None, trust: dict[str, Any]) -> nn.Module:
+def _loaded(loader: Any, folder: Path, name: str, dtype: torch.dtype | None, more: dict[str, Any]) -> nn.Module:
     """The model with nothing missing; a bare model whose checkpoint has no pooler is loaded without one."""
     # Shapes that differ are in the report too, by name; without that word they end in a table in the log.
-    options = {"dtype": dtype or "auto", "output_loading_info": True, "ignore_mismatched_sizes": True, **trust}
+    options = {"dtype": dtype or "auto", "output_loading_info": True, "ignore_mismatched_sizes": True, **more}
     model, info = loader.from_pretrained(str(folder), **options)
     missing = [str(key) for key in info["missing_keys"]]
     if missing and all(key.startswith("pooler.") for key in missing):

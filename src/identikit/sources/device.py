@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from identikit.errors import ModelError, did_you_mean
+from identikit import strict_json
+from identikit.errors import ModelError, did_you_mean, needs_extra
+
+DeviceMap = str | dict[str, Any]  # a word of accelerate's, or module to device ("cpu" and "disk" are some too)
 
 DTYPES = {
     "float32": torch.float32,
@@ -37,6 +43,23 @@ def read_device(device: str | torch.device) -> torch.device:
     if meant.type == "mps" and not torch.backends.mps.is_available():
         raise ModelError(f'device "{device}" is not there: this PyTorch sees no Metal device. Use --device cpu.')
     return meant
+
+
+def read_device_map(device_map: DeviceMap | None) -> DeviceMap | None:
+    """The words of --device-map, or the dict in the .json file that it names. Raises ModelError, MissingExtraError."""
+    if device_map is None:
+        return None
+    if find_spec("accelerate") is None:
+        raise needs_extra("accelerate", "scale", "a device map")
+    if not isinstance(device_map, str) or not device_map.endswith(".json"):
+        return device_map
+    try:
+        found = strict_json.parse(Path(device_map).read_text(encoding="utf-8"), device_map, ModelError)
+    except OSError as error:
+        raise ModelError(f'the device map "{device_map}" cannot be read: {error}.') from error
+    if not isinstance(found, dict) or not found:
+        raise ModelError(f'"{device_map}" is no device map. It says where modules lie: {{"model.layers.0": 0}}.')
+    return found
 
 
 def read_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:

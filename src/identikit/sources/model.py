@@ -11,7 +11,7 @@ from identikit.errors import ModelError, did_you_mean
 from identikit.families import FAMILIES
 from identikit.functions import call_function, names_function
 from identikit.sources.checkpoint import open_checkpoint
-from identikit.sources.device import read_device, read_dtype
+from identikit.sources.device import DeviceMap, read_device, read_device_map, read_dtype
 from identikit.sources.folder import is_sentence_folder
 from identikit.sources.hub import fetch, looks_like_hub
 from identikit.sources.named import described, names_library, open_named
@@ -25,6 +25,7 @@ def open_model(
     task: str | None = None,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype | None = None,
+    device_map: DeviceMap | None = None,
     trust_remote_code: bool = False,
     seed: int = 0,
 ) -> Opened:
@@ -33,24 +34,32 @@ def open_model(
     `name`: a folder of sentence-transformers, transformers or timm, `file.py:function` (returns an nn.Module; it may
     name the arguments seed, device and dtype), `timm:NAME`, `torchvision:NAME`, or a hub id. `task` is a name of
     `transformers.pipeline` or "embedding"; without it the checkpoint says what it is. dtype None or "auto" keeps the
-    checkpoint's. `seed` is set while a function makes its model. No code of a checkpoint runs without
-    `trust_remote_code`; pickles hold weights alone.
+    checkpoint's. `device_map` spreads a transformers checkpoint over devices, memory and disk (accelerate): "auto", or
+    which module lies where, as a dict or a .json file; then `device` is not asked. `seed` is set while a function makes
+    its model. No code of a checkpoint runs without `trust_remote_code`; pickles hold weights alone.
     Raises ModelError, in one line, where there is no such model, or not all of it.
     """
     name = str(name)
-    where, number = read_device(device), read_dtype(dtype)
+    where, number, spread = read_device(device), read_dtype(dtype), read_device_map(device_map)
+    if spread is not None and (names_function(name) or names_library(name)):
+        raise ModelError(f'device_map spreads a folder of transformers over devices; "{name}" is none. Leave it out.')
     if names_function(name):
         return _from_function(name, task=task, device=where, dtype=number, seed=seed)
     if names_library(name):
         return open_named(name, task=task, device=where, dtype=number)
     folder = _folder(name)
     owner = next((family for family in FAMILIES if family.owns(folder)), None)
+    sentences = task in (None, "embedding") and is_sentence_folder(folder)
+    if spread is not None and (owner is not None or sentences):
+        raise ModelError(f'device_map spreads a folder of transformers over devices; "{name}" is none. Leave it out.')
     if owner is not None:
         model = owner.opened(folder).to(device=where, dtype=number).eval()
         return described(model, name=name, task=task, folder=folder)
-    if task in (None, "embedding") and is_sentence_folder(folder):
+    if sentences:
         return open_sentences(folder, name, device=where, dtype=number, trust_remote_code=trust_remote_code)
-    return open_checkpoint(folder, name, task=task, device=where, dtype=number, trust_remote_code=trust_remote_code)
+    return open_checkpoint(
+        folder, name, task=task, device=where, dtype=number, device_map=spread, trust_remote_code=trust_remote_code
+    )
 
 
 def _from_function(
