@@ -188,8 +188,8 @@ class Chain:
         step = part[0].each.steps[link.path]
         args, kwargs = joined(members, link.dims, copy=step.computed)
         if replaced:
-            return [module(*args, **kwargs)]
-        output = self.chunks.timed(len(members), lambda: module(*args, **kwargs))
+            return [module.forward(*args, **kwargs)]  # its hooks stand outside of what was recorded
+        output = self.chunks.timed(len(members), lambda: module.forward(*args, **kwargs))
         if link.path in self._passes.layers:
             self._passes.work.add(sum(branch.each.batch.examples for branch in part))
         return split(output, members, link.outs)

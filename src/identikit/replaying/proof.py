@@ -35,23 +35,28 @@ class Proof:
     def __init__(self, passes: Passes, pair: Batch, plans: Sequence[Edited]) -> None:
         self.plans = plans
         self.exact = True  # bit-equal so far
-        run = passes.runner(pair, 0)
-        with passes.work.checking():
-            self._plain = [rebuilt(edited.run(run), _kept) for edited in plans]
+        self._passes = passes
+        self._run = passes.runner(pair, 0)
+        self._plain: dict[Edited, Any] = {}
+        self._run_plainly(plans)
+
+    def _run_plainly(self, plans: Sequence[Edited]) -> None:
+        with self._passes.work.checking():
+            for edited in plans:
+                if edited not in self._plain:
+                    self._plain[edited] = rebuilt(edited.run(self._run), _kept)
 
     def hold(
-        self,
-        replays: Callable[[Sequence[Edited]], Iterable[Any]],
-        among: Callable[[Edited], bool] = lambda edited: True,
-    ) -> None:
-        """Compare `replays(plans)` for the plans `among` these, asked in the opposite order.
+        self, replays: Callable[[Sequence[Edited]], Iterable[Any]], plans: Sequence[Edited] | None = None
+    ) -> None:  # fmt: skip
+        """Compare `replays(plans)`, asked in the opposite order; the plans given at first where None.
 
         Raises NotReplayableError, naming a place, where one is not what the plain loop gives.
         """
-        backwards = [pair for pair in zip(self.plans, self._plain, strict=True) if among(pair[0])][::-1]
-        outputs = replays([edited for edited, _ in backwards])
-        for (edited, plain), output in zip(backwards, outputs, strict=True):
-            apart = difference(output, plain)
+        backwards = list(self.plans if plans is None else plans)[::-1]
+        self._run_plainly(backwards[::-1])
+        for edited, output in zip(backwards, replays(backwards), strict=True):
+            apart = difference(output, self._plain[edited])
             self.exact &= apart == 0
             if apart > 1:
                 places = " + ".join(edited.plan.places)

@@ -12,7 +12,7 @@ from identikit.replaying.edited import Edited
 from identikit.replaying.errors import NotReplayableError
 from identikit.replaying.links import Segment, segments
 from identikit.replaying.passes import Passes
-from identikit.replaying.proof import Proof
+from identikit.replaying.proof import Proof, sampled
 from identikit.replaying.recording import Recorder, Recording
 from identikit.replaying.skeleton import Skeleton
 from identikit.replaying.stacking import Member, joined
@@ -66,6 +66,7 @@ class Proving:
 
     def chains(self, watched: Watched, layers: Sequence[str], plans: Sequence[Edited], memory: int) -> list[Chain]:
         """The chains that hold one of `plans`. Raises NotReplayableError, saying why, where there is none."""
+        self._plans, self._watched = plans, watched
         self._one = self._suffix.recorded(0, self._pair.head(1), self._unedited)
         two = self._two()
         if two.drew or self._passes.keeps_state:
@@ -87,7 +88,7 @@ class Proving:
 
         def call(members: int) -> Any:
             args, kwargs = joined([member] * (members * rows), link.dims, copy=True)
-            return module(*args, **kwargs)
+            return module.forward(*args, **kwargs)
 
         return chain.chunks.gain(call) < _GAIN
 
@@ -111,7 +112,8 @@ class Proving:
             found = {index: output for index, _, output in chain.outputs([each], plans)}
             return [found[index] for index in range(len(plans))]
 
-        self._proof.hold(replays, chain.holds)
+        own = [edited for edited in self._plans if chain.holds(edited)]
+        self._proof.hold(replays, sampled(own, self._watched))
 
     def _two(self) -> Recording:
         if self._made is None:
