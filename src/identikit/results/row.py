@@ -12,8 +12,8 @@ from identikit.plan import Plan
 from identikit.results.fields import Fields, check_number
 
 _SCORE_KEYS = ("full", "edited", "effect", "low", "high")
-_KEYS = ("places", "metric", *_SCORE_KEYS, "examples", "engine", "seconds", "plan", "error", "ties")
-_WHERE_SET = ("plan", "error", "ties")  # left out of the file where there is nothing to say
+_KEYS = ("places", "metric", *_SCORE_KEYS, "examples", "engine", "seconds", "plan", "error", "ties", "rank")
+_WHERE_SET = ("plan", "error", "ties", "rank")  # left out of the file where there is nothing to say
 _NEEDED = ("places", "metric", "full", "edited", "effect", "examples")
 
 
@@ -69,7 +69,8 @@ class Row:
     effect: edited - full; low to high: its interval, both None where there is none. examples: how many were judged.
     engine: what ran it. seconds: how long it took. plan: the plan's JSON, where it is not plain identity edits.
     error: the standard error of the effect, where there is one. ties: the other rows of this metric, by `place`, that
-    the data does not tell apart from this one in the ranking.
+    the data does not tell apart from this one in the ranking. rank: in a race, from 1 for the least costly: its rows
+    are of different examples, so their effects do not rank each other.
     """
 
     places: tuple[str, ...]
@@ -85,6 +86,7 @@ class Row:
     plan: dict[str, Any] | None = field(default=None, hash=False)
     error: float | None = None
     ties: tuple[str, ...] = ()
+    rank: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "places", tuple(sorted(self.places, key=natural_key)))
@@ -128,6 +130,7 @@ class Row:
             plan=read_plan(value.get("plan"), what),
             error=fields.maybe("error"),
             ties=_read_ties(fields, what),
+            rank=fields.maybe_count("rank"),
         )
         if row.error is not None and row.error < 0:
             raise ResultError(f'{what}: "error" must not be negative.')

@@ -153,8 +153,10 @@ class ScanResult:
         return row.cost(higher_is_better=self.header.metrics[row.metric].higher_is_better)
 
     def ranked(self, metric: str | None = None) -> tuple[Row, ...]:
-        """The rows of one metric, the cheapest absence first."""
-        return tuple(sorted(self.of(metric), key=lambda row: self.cost(row).value))
+        """The rows of one metric, the cheapest absence first; those of a race in its order."""
+        rows = self.of(metric)
+        raced = all(row.rank is not None for row in rows)
+        return tuple(sorted(rows, key=lambda row: (row.rank or 0) if raced else self.cost(row).value))
 
     def best(self, metric: str | None = None) -> Row:
         """The row whose places are missed least. Raises ResultError where there are no rows."""

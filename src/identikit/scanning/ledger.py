@@ -22,10 +22,9 @@ from identikit.scanning.headers import header_for, metric_info
 from identikit.scanning.local import Local
 from identikit.scanning.part import Part
 from identikit.scanning.race import Race
+from identikit.scanning.rows import cheap_rows, exact_rows, plan_json
 from identikit.scanning.score import Score
-from identikit.scanning.statistics import effect
 from identikit.scanning.sweep import Sweep
-from identikit.scanning.ties import ties
 from identikit.scanning.worker import Worker
 from identikit.sources.readings import Data
 from identikit.structure.fingerprints import identity_of
@@ -82,14 +81,7 @@ class Ledger:
 
     def include(self, name: str, values: Mapping[str, Floats], plans: Mapping[str, Plan]) -> None:
         """Cheap scores of candidates, [examples], become rows of a metric `name`. Before anything is measured."""
-        metric = CheapScore(name)
-        rows = []
-        for candidate, scores in values.items():
-            found = effect(metric, scores * 0.0, scores, confidence=self.how.confidence, seed=self.how.seed)
-            numbers = (found.full, found.edited, found.effect, found.low, found.high, len(scores), name, 0.0)
-            rows.append(Row(plans[candidate].places, name, *numbers, _json(plans[candidate]), found.error))
-        first = next(iter(values.values()))
-        self._cheap[name] = (metric_info(metric, first * 0.0, self.how.confidence), rows)
+        self._cheap[name] = cheap_rows(name, values, plans, confidence=self.how.confidence, seed=self.how.seed)
 
     def open(
         self, paths: Sequence[str], *, to: Path | None, resume: bool, overwrite: bool, name: str, command: str
@@ -144,28 +136,10 @@ class Ledger:
         seconds = (time.perf_counter() - began) / max(1, len(plans))
         for metric in self._metrics if found else ():
             rows = {name: (full[metric.name], edited[metric.name]) for name, (full, edited) in found.items()}
-            self._append(self._judged(metric, rows, plans, race, seconds))
+            ranked = race if metric is self._metrics[0] else None
+            how: dict[str, Any] = {"confidence": self.how.confidence, "seed": self.how.seed, "race": race, "ranked": ranked}
+            self._append(exact_rows(metric, rows, plans, engine=self._crew.name, seconds=seconds, **how))
         self._part.clear()
-
-    def _judged(
-        self, metric: Metric, rows: Mapping[str, tuple[Floats, Floats]], plans: Mapping[str, Plan], race: Race | None,
-        seconds: float,
-    ) -> list[Row]:  # fmt: skip
-        """A row of `metric` for each plan."""
-        whole_set = any(metric.column(full) is None for full, _ in rows.values())
-        tied: Mapping[str, tuple[str, ...]] = {}
-        if not (race and whole_set):  # scores of a whole set, each over other examples, do not compare
-            looks = race.looks if race else 1
-            tied = ties(metric, rows, confidence=self.how.confidence, looks=looks, seed=self.how.seed)
-        made = []
-        for name, (full, edited) in rows.items():
-            level = race.level(name) if race else self.how.confidence
-            found = effect(metric, full, edited, confidence=level, seed=self.how.seed)
-            numbers = (found.full, found.edited, found.effect, found.low, found.high, len(full), self._crew.name)
-            others = tuple(" + ".join(plans[other].places) for other in tied.get(name, ()))
-            plan = plans[name]
-            made.append(Row(plan.places, metric.name, *numbers, seconds, _json(plan), found.error, others))
-        return made
 
     def _race(self, plans: Mapping[str, Plan]) -> Race:
         examples = self._data.examples if self._data is not None else None
@@ -177,7 +151,7 @@ class Ledger:
             value = score(self.anatomy.model, self.how.seed)
         full = self._scored[score.name].full
         seconds = time.perf_counter() - began
-        return Row(plan.places, score.name, full, value, value - full, None, None, 0, "score", seconds, _json(plan))
+        return Row(plan.places, score.name, full, value, value - full, None, None, 0, "score", seconds, plan_json(plan))
 
     def _begin(self, infos: Mapping[str, MetricInfo]) -> None:
         """The scores of the full model are known: start the file, or compare with the one that is gone on with."""
@@ -199,7 +173,7 @@ class Ledger:
         return self._filed.begun and {metric.name for metric in metrics} <= self._rows_of(plan).keys()
 
     def _rows_of(self, plan: Plan) -> dict[str, Row]:
-        keys = {Row(plan.places, name, 0.0, 0.0, 0.0, plan=_json(plan)).key for name in self.result.header.metrics}
+        keys = {Row(plan.places, name, 0.0, 0.0, 0.0, plan=plan_json(plan)).key for name in self.result.header.metrics}
         return {row.metric: row for row in self.result if row.key in keys}
 
     def _expected(self, stored: Header) -> dict[str, MetricInfo]:
@@ -223,21 +197,3 @@ class Ledger:
         metrics = ", ".join(metric.name for metric in self._metrics)
         run = {"model": identity.structure, "weights": identity.weights, "seed": self.how.seed, "metrics": metrics}
         return run | {"race": self.how.race, "least": self.how.least, "confidence": self.how.confidence}
-
-
-class CheapScore(Metric):
-    """A score that is worked out for each example without leaving the layer out; higher: the layer is missed more."""
-
-    higher_is_better = False
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def values(self, output: Any, batch: Any, reference: Any) -> Any:
-        """Never asked: the scores are there already."""
-        raise NotImplementedError(f"{self.name} is worked out for all layers at once")
-
-
-def _json(plan: Plan) -> dict[str, Any] | None:
-    """A plan in JSON, where it is not plain identity edits."""
-    return None if all(edit.op == "identity" and not edit.options for edit in plan) else plan.to_json()
