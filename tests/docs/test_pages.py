@@ -18,6 +18,7 @@ PAGES = [
     "docs/mistakes.md",
     "docs/replace.md",
     "docs/practice.md",
+    "docs/scan.md",
     "docs/state_dicts.md",
     "docs/sublayers.md",
     "docs/tables.md",
