@@ -491,10 +491,99 @@ class Exits(Net):
         return x
 
 
+class Queries(Net):
+    """The layers work on learned queries, which the examples meet only behind them: a stream without a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(TOKENS, WIDTH))
+
+    def forward(self, x: T) -> Any:
+        queries = self.stack(self.queries)
+        return self.head(((self.stem(x) @ queries.mT).softmax(-1) @ queries).mean(1))
+
+
+class Folded(Net):
+    """The batch and the tokens are one dimension of the stream."""
+
+    def stack(self, x: T) -> T:
+        return super().stack(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+class Steered(Block):
+    """Takes another way where its whole call is large."""
+
+    def forward(self, x: T) -> T:
+        return super().forward(x) if float(x.abs().mean()) > 1.0 else super().forward(-x)
+
+
+class Reacting(Net):
+    """Layers that read a value of all examples."""
+
+    block = Steered
+
+
+class Reentrant(Net):
+    """A layer that calls another one of the stack inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        inner = self.layers[4]
+
+        class Outer(Block):
+            def forward(self, x: T) -> T:
+                return inner(super().forward(x)) * 0.5
+
+        self.layers[2] = Outer()
+
+    def stack(self, x: T) -> T:
+        for layer in self.layers[:4]:
+            x = layer(x)
+        return x
+
+
+class Cached(Net):
+    """A tensor that is made in the first pass and kept."""
+
+    def stack(self, x: T) -> T:
+        if not hasattr(self, "table"):
+            self.table = torch.linspace(0, 1, WIDTH)
+        return super().stack(x + self.table)
+
+
+class KeyedByShape(Net):
+    """What is kept depends on the first batch: a pass leaves it, and the next one of another size makes it anew."""
+
+    def stack(self, x: T) -> T:
+        if getattr(self, "rows", None) != len(x):
+            self.rows, self.shift = len(x), x.mean().detach()
+        return super().stack(x + self.shift)
+
+
+class Nothing(Block):
+    """Returns what it was given, the very tensor, with a None beside it."""
+
+    def forward(self, x: T, mask: T | None = None) -> tuple[T, T | None]:  # type: ignore[override]
+        return (super().forward(x), mask)
+
+
+class Masks(Net):
+    """A mask that is handed through from layer to layer, and is None for some batches."""
+
+    block = Nothing
+
+    def stack(self, x: T) -> T:
+        mask = (x[..., 0] > 0) if len(x) == 3 else None
+        for layer in self.layers:
+            x, mask = layer(x, mask)
+        return x if mask is None else x * mask.unsqueeze(-1)
+
+
 ODD: tuple[type[Net], ...] = (
     Net, Shared, Recurrent, TimeFirst, DrawsBefore, DrawsInside, DrawsBehind, Counts, Remembers, Auxiliary, Notebook,
     SharedBoard, BatchStatistics, BatchMean, Capacity, ControlFlow, NumbersAlong, Defaults, Scripted, Dense, LongSkip,
     LateSkip, TwoStreams, InPlace, Inference, Automatic, HandsOutAll, Sorted, Direct, Captured, History, Exits,
+    Queries, Folded, Reacting, Reentrant, Cached, KeyedByShape, Masks,
 )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ PLACES += [("layers.0", "layers.2"), "layers.1.up", "layers.2.norm", "stem"]
 
 #: Which engine runs a model when "chain" was asked for, and what its note says; "suffix" where only that is wrong too.
 STACKED = {"Net", "Shared", "Recurrent", "TimeFirst", "Defaults", "Scripted", "LongSkip", "LateSkip", "TwoStreams"}
-STACKED |= {"Sorted", "Direct", "Captured", "ControlFlow"}
+STACKED |= {"Sorted", "Direct", "Captured", "ControlFlow", "Folded", "Reentrant"}
 PLAIN = {"Auxiliary", "SharedBoard", "Inference"}
 WHY = {
     "DrawsBefore": "the model draws random numbers",
@@ -34,6 +34,10 @@ WHY = {
     "NumbersAlong": "hold a value that changes with the number of examples",
     "Automatic": "differs from the plain run on two examples",
     "HandsOutAll": "is read again later",
+    "Queries": "a stream that holds no examples differs from branch to branch",
+    "Reacting": "differs from the plain run on two examples",
+    "Cached": "the model keeps a state of its own between passes",
+    "KeyedByShape": "the model keeps a state of its own between passes",
 }
 
 
@@ -177,7 +181,8 @@ def test_the_fast_path_of_torchs_encoder(asked: str) -> None:
     padding = torch.zeros(3, 5, dtype=torch.bool)
     padding[2, 3:] = True
     batches = [
-        Batch((torch.randn(3, 5, 16),), {"src_key_padding_mask": mask}, None, 3) for mask in (padding, ~padding & padding)
+        Batch((torch.randn(3, 5, 16),), {"src_key_padding_mask": mask}, None, 3)
+        for mask in (padding, ~padding & padding)
     ]
     places: list[str | tuple[str, ...]] = [f"layers.{number}" for number in range(4)]
     worst, _, plans = compared(encoder, batches, places, asked, "identity")

@@ -59,7 +59,10 @@ class Member:
 
 
 def joined(members: Sequence[Member], dims: Dims, *, copy: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of one call for all `members`. `copy`: the layer writes into them."""
+    """The arguments of one call for all `members`. `copy`: the layer writes into them.
+
+    Raises NotReplayableError where a stream without a batch dimension is not the same for all.
+    """
     first = members[0]
     alone = len(members) == 1
 
@@ -68,12 +71,18 @@ def joined(members: Sequence[Member], dims: Dims, *, copy: bool) -> tuple[tuple[
             return value
         if alone or dims.get(path) is None:
             own = first.stream.get(path, value)
+            if any(not _same(member.stream.get(path, own), own) for member in members):
+                raise NotReplayableError("a stream that holds no examples differs from branch to branch")
             return own.clone() if copy else own
         parts = [member.stream[path] if path in member.stream else _own(member, path) for member in members]
         return torch.cat(parts, dim=dims[path])  # type: ignore[arg-type]
 
     args, kwargs = rebuilt((first.args, dict(first.kwargs)), leaf)
     return args, kwargs
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one is other or torch.equal(one, other)
 
 
 def _own(member: Member, path: Path) -> Any:
