@@ -1,4 +1,4 @@
-"""Law: the rows of a sweep are the same whoever works them out, however many groups are in hand at once, race or not."""
+"""Law: the rows of a sweep are the same whoever works them out, however many groups are in hand at once."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ Costs = Annotated[
     typer.Option("--costs/--no-costs", help="Measure each layer's time, FLOPs and memory.", rich_help_panel="Work"),
 ]
 Replace = Annotated[
-    Literal["identity", "zero", "one", "mean", "shortcut", "adapter"] | None,
+    Literal["identity", "zero", "one", "mean", "shortcut", "adapter", "resample"] | None,
     typer.Option("--as", help="What stands for a layer: its absence where that is not proved, its mean, a fitted map."),
 ]
 Span = Annotated[int | None, typer.Option(min=1, help="Leave out every run of so many neighbours of a stack.")]
