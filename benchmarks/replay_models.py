@@ -258,10 +258,8 @@ def main() -> None:
         with LINES.open("a") as file:
             file.write(json.dumps(line) + "\n")
         told = " ".join(f"{line[asked]['engine']}: {line[asked]['verdict']};" for asked in ASKED if asked in line)
-        print(
-            f"{number:4}/{len(todo)} {line['source']:12}{line['name']:30}{told or line['why' if 'why' in line else 'verdict']}",
-            flush=True,
-        )  # noqa: E501
+        told = told or line.get("why", line.get("verdict", ""))
+        print(f"{number:4}/{len(todo)} {line['source']:12}{line['name']:30}{told}", flush=True)
     result = summary(lines)
     if not options.only:
         RESULT.write_text(json.dumps({**result, "lines": lines}, indent=1) + "\n")

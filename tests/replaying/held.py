@@ -63,8 +63,8 @@ def plans_of(anatomy: Anatomy, places: Sequence[str | tuple[str, ...]], as_: str
 
 
 def compared(
-    model: nn.Module, batches: Sequence[Batch], places: Sequence[str | tuple[str, ...]], asked: str, as_: str | None = None,
-    **how: Any,
+    model: nn.Module, batches: Sequence[Batch], places: Sequence[str | tuple[str, ...]], asked: str,
+    as_: str | None = None, **how: Any,
 ) -> tuple[float, Engine, int]:  # fmt: skip
     """How far an engine is from the plain loop, the engine, and how many plans there were."""
     anatomy = anatomy_of(model, batches[0])

@@ -69,7 +69,7 @@ def test_joined_and_split_again() -> None:
 
 def test_one_alone_is_handed_on_as_it_is() -> None:
     alone = member(2, tensor(5))
-    args, kwargs = joined([alone], DIMS, copy=False)
+    args, _ = joined([alone], DIMS, copy=False)
     assert args[0] is alone.args[0]
     assert split(args, [alone], {(0,): 0}) == [args]
     copied, _ = joined([alone], DIMS, copy=True)
@@ -89,7 +89,7 @@ def test_a_stream_without_examples() -> None:
     same = [Member((queries,), {}, {(0, 0): queries.clone()}, 1), Member((queries,), {}, {}, 1)]
     assert torch.equal(joined(same, dims, copy=False)[0][0], queries)
     other = [*same, Member((queries,), {}, {(0, 0): queries + 1}, 1)]
-    with pytest.raises(NotReplayableError, match="^a stream that holds no examples differs from branch to branch$"):
+    with pytest.raises(NotReplayableError, match=r"^a stream that holds no examples differs from branch to branch$"):
         joined(other, dims, copy=False)
 
 
