@@ -19,6 +19,7 @@ VERSION = 1
 OPS = ("identity", "zero", "one", "mean", "resample", "adapter", "shortcut", "insert", "duplicate")
 GROWING = ("insert", "duplicate")  # these put layers in behind the one they name, before all else is done
 REPLACING = ("identity", "zero", "one", "mean", "shortcut", "adapter")  # these leave nothing of what is inside a layer
+RESAMPLE = "resample"  # runs the layer, on whose other examples the result then depends
 _SEVERAL = "several"  # the weights of a union of plans that were made with different ones
 _MOST_EDITS = 100_000
 _TENSOR = "sha256:"  # an option whose text starts so names a tensor, which lies beside the plan

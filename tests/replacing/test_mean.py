@@ -154,7 +154,8 @@ def test_refusals() -> None:
         assert str(error.value) == text
     with pytest.raises(PlanError) as wrong:
         bypass(model, "layer2.1", inputs=data[0], options={"down": "average"})
-    assert str(wrong.value) == "options= are for as_='mean' or 'shortcut' or 'adapter'; as_=None has none."
+    known = "'mean' or 'shortcut' or 'adapter' or 'resample'"
+    assert str(wrong.value) == f"options= are for as_={known}; as_=None has none."
 
 
 def test_what_is_padding_everywhere_teaches_nothing() -> None:

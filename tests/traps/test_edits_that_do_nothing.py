@@ -189,4 +189,4 @@ def test_what_was_said_wrongly_of_a_layer_is_refused_where_it_cannot_be_made() -
     )
     with pytest.raises(RoleError) as error:
         bypass(model, "0", inputs=X, as_="nothing")
-    assert str(error.value) == "as_='nothing' is none of identity, zero, one, mean, shortcut, adapter."
+    assert str(error.value) == "as_='nothing' is none of identity, zero, one, mean, shortcut, adapter, resample."

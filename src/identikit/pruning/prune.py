@@ -26,6 +26,7 @@ from identikit.scanning.statistics import keeps
 from identikit.surgery.apply import install
 from identikit.surgery.carried import carried, first_paths
 from identikit.surgery.remove import remove
+from identikit.surgery.resampled import refuse_for_good
 
 _PASSES = 7  # timed for each point, in turn, after one that warms up
 
@@ -89,6 +90,8 @@ def prune(
         inputs=inputs, family=family, batch_size=batch_size, limit=limit, as_=as_,
         how=Measuring(seed=seed, confidence=confidence), keep=True,
     )  # fmt: skip
+
+    refuse_for_good([edit for each in found.plans.values() for edit in each], "pruned")
 
     def lead() -> tuple[Plan, Front, ScanResult]:
         with board(progress) as bars:

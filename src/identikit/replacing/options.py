@@ -6,24 +6,27 @@ import math
 
 from identikit.errors import PlanError
 from identikit.nn.shortcuts import DOWNS, SIDES
-from identikit.plan import Edit, Option
+from identikit.plan import RESAMPLE, Edit, Option
 from identikit.replacing.layout import FIRST, LAST
 
-ON_REQUEST = ("mean", "shortcut", "adapter")
-FITTED = {"mean": ("value",), "shortcut": (), "adapter": ("weight", "bias")}  # the tensors of each
+ON_REQUEST = ("mean", "shortcut", "adapter", RESAMPLE)
+FITTED = {"mean": ("value",), "shortcut": (), "adapter": ("weight", "bias"), RESAMPLE: ()}  # the tensors of each
+CONTRIBUTION, OUTPUT = "contribution", "output"  # of what a resampled layer takes another example's
 _WORDS: dict[str, dict[str, tuple[Option, ...]]] = {
     "mean": {"axis": (FIRST, LAST)},
     "shortcut": {"axis": (FIRST, LAST), "side": SIDES, "down": DOWNS},
     "adapter": {"axis": (FIRST, LAST), "down": DOWNS},
+    RESAMPLE: {"of": (CONTRIBUTION, OUTPUT)},
 }
-_NUMBERS = {"mean": (), "shortcut": (), "adapter": ("ridge", "residual")}
+_NUMBERS = {"mean": (), "shortcut": (), "adapter": ("ridge", "residual"), RESAMPLE: ()}
 _STRIDES = 100_000  # of one dimension at most
+_LIES = {RESAMPLE: ("dims", "rows")}  # where what is replaced lies; elsewhere the stride
 
 
 def check_options(edit: Edit) -> None:
     """Raise PlanError for an option that `edit` does not know, or a value that it cannot have."""
     words, numbers = _WORDS[edit.op], _NUMBERS[edit.op]
-    known = [*words, "stride", *numbers, *FITTED[edit.op]]
+    known = [*words, *_LIES.get(edit.op, ("stride",)), *numbers, *FITTED[edit.op]]
     for key, value in edit.options:
         if key not in known:
             raise PlanError(f'{edit.op} at "{edit.at}" has no option "{key}"; there are {", ".join(known)}.')
@@ -36,6 +39,10 @@ def check_options(edit: Edit) -> None:
             raise PlanError(f'{edit.op} at "{edit.at}": {key}={value!r} is no finite number {least}.')
         if key == "stride":
             read_stride(edit, value)
+        if key == "rows" and not (type(value) is int and value >= 1):
+            raise PlanError(f'{edit.op} at "{edit.at}": rows={value!r} is no number from 1 on.')
+        if key == "dims":
+            read_dims(edit)
         if key in FITTED[edit.op] and key not in edit.tensors:
             raise PlanError(f'{edit.op} at "{edit.at}": {key}={value!r} names no tensor ("sha256:...").')
 
@@ -52,6 +59,16 @@ def read_stride(edit: Edit, value: Option) -> list[int]:
     found = [int(part) for part in parts if str(part).isascii() and str(part).isdecimal() and len(str(part)) < 7]
     if not found or len(found) < len(parts) or not all(1 <= each <= _STRIDES for each in found):
         raise PlanError(f'{edit.op} at "{edit.at}": stride={value!r} is no number, and no text such as "2x1".')
+    return found
+
+
+def read_dims(edit: Edit) -> list[int | None]:
+    """The batch dimension of each output of a resampled layer: "0", or "1,-" where all examples share the second."""
+    value = dict(edit.options).get("dims", "0")
+    parts = value.split(",") if isinstance(value, str) else []
+    found = [int(part) if part != "-" else None for part in parts if part == "-" or part in tuple("0123456789")]
+    if not parts or len(found) < len(parts) or all(dim is None for dim in found):
+        raise PlanError(f'{edit.op} at "{edit.at}": dims={value!r} is no text such as "0" or "1,-".')
     return found
 
 

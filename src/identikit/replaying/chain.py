@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from identikit.batches import Batch
-from identikit.plan import Edit, Plan
+from identikit.plan import RESAMPLE, Edit, Plan
 from identikit.replaying.chunks import Chunks
 from identikit.replaying.edited import Edited
 from identikit.replaying.errors import DamagedError, NotReplayableError
@@ -147,18 +147,19 @@ class Chain:
                 self._note(position, branch, branch.each.steps[link.path].output)
         for here, group in groups.items():
             edited = next(each for each in plans.values() if here <= set(each.edits))
-            replaced = any(edit.at == link.path for edit in here)
+            replaced = any(edit.at == link.path and edit.op != RESAMPLE for edit in here)
+            alone = replaced or any(edit.op == RESAMPLE for edit in here)  # which takes values of other rows
             with edited.applied(here):
-                self._compute(position, link, group, replaced)
+                self._compute(position, link, group, replaced, alone)
         return sum(
             bytes_of(branch.each.known[position + 1, branch.after])
             for branch in branches
             if branch.after or not branch.each.computed
         )
 
-    def _compute(self, position: int, link: Link, rest: list[_Branch], replaced: bool) -> None:
+    def _compute(self, position: int, link: Link, rest: list[_Branch], replaced: bool, alone: bool) -> None:
         while rest:
-            size = 1 if replaced else self.chunks.size
+            size = 1 if alone else self.chunks.size
             part, rest = rest[:size], rest[size:]
             for branch, state in zip(part, self._called(position, link, part, replaced), strict=True):
                 self._note(position, branch, state)

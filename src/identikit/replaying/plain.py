@@ -37,7 +37,7 @@ class Plain:
 
     def output(self, number: int, batch: Batch, edited: Edited | None = None) -> Any:
         """One pass."""
-        less = edited.paths if edited is not None else frozenset[str]()
+        less = edited.idle if edited is not None else frozenset[str]()
         run = self._counted(self._passes.runner(batch, number), batch.examples, less)
         return edited.run(run) if edited is not None else run()
 

@@ -47,7 +47,7 @@ class Suffix:
 
     def recorded(self, number: int, batch: Batch, base: Edited) -> Recording:
         """The pass over `batch` under `base`."""
-        counted = self._passes.counting(batch.examples, base.paths)
+        counted = self._passes.counting(batch.examples, base.idle)
         run = self._passes.runner(batch, number)
         recording: Recording = base.run(lambda: self._recorder.record(run, counted))
         return recording
@@ -69,7 +69,7 @@ class Suffix:
         """The model's output under one plan. Raises DamagedError where it wrote into what was recorded."""
         run = self._passes.runner(batch, number)
         live = recording.first(edited.paths - base.paths)
-        counted = self._passes.counting(batch.examples, edited.paths)
+        counted = self._passes.counting(batch.examples, edited.idle)
         output = edited.run(lambda: play(recording, self._recorder.modules, run, live, counted=counted), base.paths)
         if recording.damaged():
             raise DamagedError(f"without {' + '.join(edited.plan.places)} the model writes into what was recorded")

@@ -31,6 +31,7 @@ from identikit.surgery.around import refuse_sharded
 from identikit.surgery.carried import Carried, carried, live_plans
 from identikit.surgery.forwards import RunAndFill, Told
 from identikit.surgery.learned import with_present_tensors
+from identikit.surgery.resampled import refuse_for_good
 
 Format = Literal["checkpoint", "plan"]
 
@@ -67,6 +68,7 @@ def save(
         raise SaveError(f'format={format!r} is neither "checkpoint" nor "plan".')
     if live_plans(model) and format == "checkpoint":
         raise PlanError('layers of this model are only bypassed. Use ik.remove, or save the plan (format="plan").')
+    refuse_for_good(plan_of(model), "saved", SaveError)
     companions = Path(like) if like is not None else None
     if companions is not None and not companions.is_dir():
         raise SaveError(f"no folder {companions} for the tokenizer to come from (like=).")

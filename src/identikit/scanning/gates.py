@@ -19,7 +19,7 @@ from identikit.batches import Batch
 from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.metrics.positions import wide
-from identikit.plan import Edit
+from identikit.plan import RESAMPLE, Edit
 from identikit.replacing.options import ON_REQUEST
 from identikit.scanning.by_example import as_rows, turned
 from identikit.scanning.influence import precise
@@ -116,6 +116,8 @@ def _absent(anatomy: Anatomy, edit: Edit, tensors: Mapping[str, torch.Tensor]) -
     verdict, call = anatomy.verdict(edit.at), anatomy.watched.by_path[edit.at][0]
     if verdict.flow is None:
         raise RoleError(verdict.why)
+    if edit.op == RESAMPLE:  # what another example would bring may be written into before the gate sees it
+        raise RoleError(f'"{edit.at}" is resampled, which {METHOD} cannot gate. Use method="exact".')
     if edit.op in ON_REQUEST:
         return replaced_forward(anatomy, edit, tensors)
     return forward_for(edit.op, anatomy.model.get_submodule(edit.at), verdict.flow, call.output)

@@ -40,8 +40,8 @@ def scan(
             layer). "auto": influence (taylor where a layer is no whole block), then exact for the half with the
             smallest scores. `result.agreement()` says how well the two rankings agree.
         score: `function(model) -> float` or "file.py:function": a whole-model evaluator, without error bars.
-        as_: "identity", "zero" or "one" for layers whose role is not proved, as in `bypass`; "mean", "shortcut" or
-            "adapter" to put that in the place of each layer instead.
+        as_: "identity", "zero" or "one" for layers whose role is not proved, as in `bypass`; "mean", "shortcut",
+            "adapter" or "resample" (another example's values) to put that in the place of each layer instead.
         span: leave out every run of so many neighbouring layers of a stack. by: "stage", all layers of a container at
             once; "type", all of one class and kind.
         confidence: of the intervals, 0 to 1 (0.95 where None). Given, it lets candidates race: one whose rank is

@@ -46,13 +46,15 @@ def bypass(
             for the layer instead: its "mean" over `data` (a vector of features: over examples and positions, padding
             left out where the batch holds a mask); a parameter-free "shortcut" from its input to its output; an
             "adapter", a linear map of the features fitted to `data` by least squares. They replace layers that change
-            resolution or width too; several at once are fitted to the unedited model.
+            resolution or width too; several at once are fitted to the unedited model. Or "resample": the layer runs,
+            and what it contributes is taken from the example before in the batch (Chan et al. 2022; Zhang and Nanda
+            2024): of a block what it adds to its stream, else its output. Needs batches of two examples or more.
         data: for "mean" and "adapter": a list of batches, a DataLoader, a Dataset (with `batch_size`). Its first batch
             is the example where `inputs` is None.
         options: of "shortcut" `down` ("subsample" or "average") and `side` ("both", "front", "behind": where the zeros
             for new features go), of "adapter" `down` and `ridge` (a share of the inputs' own size; chosen on held-out
-            examples where it is left out), of all `axis` (1: features first, -1: last) and `stride` where the shapes
-            of the example do not tell them.
+            examples where it is left out), of "resample" `of` ("contribution" or "output"), of all others `axis` (1:
+            features first, -1: last) and `stride` where the shapes of the example do not tell them.
 
     Raises:
         PlaceError: no such layer. NotReachedError: the forward pass never runs it. RoleError: its role is not proved,

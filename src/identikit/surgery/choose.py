@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from identikit.errors import IdentikitWarning, PlanError, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.places import expand, inside
-from identikit.plan import Edit, Option, Plan
+from identikit.plan import RESAMPLE, Edit, Option, Plan
 from identikit.replacing.options import ON_REQUEST, check_options, require_tensors
 from identikit.sources.readings import Data
 from identikit.structure.fingerprints import structure_of, weights_of
@@ -19,6 +19,7 @@ from identikit.surgery.carried import carried, first_paths
 from identikit.surgery.fitted import requested
 from identikit.surgery.reach import not_called
 from identikit.surgery.replaced import slot_of, ways_out
+from identikit.surgery.resampled import check_resampled
 
 ASKED = ("asked", True)  # the option of an edit whose meaning the user said himself
 _AS = ("identity", "zero", "one", *ON_REQUEST)
@@ -129,7 +130,9 @@ def _require_for(model: nn.Module, plan: Plan, now: str, first: str) -> None:
 def _checked(anatomy: Anatomy, edit: Edit, path: str) -> Edit:
     if edit.op not in _AS:
         raise PlanError(f'this version of identikit cannot apply "{edit.op}" (at "{path}").')
-    if edit.op in ON_REQUEST:
+    if edit.op == RESAMPLE:
+        check_resampled(anatomy, Edit(edit.op, path, edit.options))
+    elif edit.op in ON_REQUEST:
         check_options(edit)
         require_tensors(edit)
         slot_of(anatomy, path, dict(edit.options))

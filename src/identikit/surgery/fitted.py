@@ -10,7 +10,7 @@ from torch import nn
 from identikit.errors import DataError, RoleError
 from identikit.families.anatomy import Anatomy, anatomy_of
 from identikit.families.plain import Family
-from identikit.plan import Edit, Option
+from identikit.plan import RESAMPLE, Edit, Option
 from identikit.replacing.options import check_options
 from identikit.sources.objects import as_data
 from identikit.sources.readings import Data
@@ -18,6 +18,7 @@ from identikit.structure.override import Forward, overriding
 from identikit.structure.traceless import traceless
 from identikit.surgery.readers import AdapterReader, MeanReader, Reader, Tensors
 from identikit.surgery.replaced import Slot, replacement, require_shape, shapes, slot_of
+from identikit.surgery.resampled import resampling
 from identikit.tensors import name_of
 
 
@@ -31,6 +32,8 @@ def requested(
     """
     for path in paths:
         check_options(Edit(op, path, tuple(options.items())))
+    if op == RESAMPLE:
+        return resampling(anatomy, paths, options), {}
     slots = {path: slot_of(anatomy, path, options) for path in paths}
     if op == "shortcut":
         edits = [Edit(op, path, _noted(slot, options)) for path, slot in slots.items()]

@@ -25,6 +25,8 @@ _FILL = {"identity": None, "zero": 0.0, "one": 1.0}
 class EditedForward(ABC):
     """The forward of an edited layer."""
 
+    runs = False  #: whether the layer still does all that it did, its part in a cache included
+
     @abstractmethod
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the layer returns while it is edited."""

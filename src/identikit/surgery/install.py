@@ -62,7 +62,8 @@ def _put_on(anatomy: Anatomy, plan: Plan, edits: list[Edit], *, check: bool, dec
             handle.output, handle.calls = checked(anatomy, handle, edits, anatomy.run)
         if decoding:
             with ExitStack() as numbers:
-                changed = renumbered_for(anatomy, edits, numbers)
+                gone = [edit for edit in edits if not overrides[edit.at].forward.runs]
+                changed = renumbered_for(anatomy, gone, numbers) if gone else False
                 if check and changed and not same_output(anatomy, handle.output)[0]:
                     warn_of_numbers_left(anatomy, plan.places)
                 else:

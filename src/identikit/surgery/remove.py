@@ -12,7 +12,7 @@ from torch import nn
 from identikit.errors import PlanError, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.families.plain import Family
-from identikit.plan import Edit, Option, Plan
+from identikit.plan import RESAMPLE, Edit, Option, Plan
 from identikit.structure.stacks import stacks_around
 from identikit.surgery.around import Inside, is_edited, refuse_shared
 from identikit.surgery.carried import Carried, carried, carry, first_paths, live_plans, shortened_by
@@ -23,6 +23,7 @@ from identikit.surgery.forwards import EditedForward, RunAndFill
 from identikit.surgery.install import install
 from identikit.surgery.numbers import layer_numbers
 from identikit.surgery.renumber import require_a_user
+from identikit.surgery.resampled import refuse_for_good
 from identikit.surgery.shorten import in_stack, renumber_what_stays, shortened_or_stand_in, stand_in
 
 
@@ -55,6 +56,7 @@ def remove(
     refuse_shared(model)
     anatomy, read = watched_on(model, inputs, data, batch_size, family)
     if not isinstance(what, Plan):
+        refuse_for_good([Edit(as_, str(what))] if as_ == RESAMPLE else [], "removed")
         what = plan_for(anatomy, [what] if isinstance(what, str) else what, as_, read, options)
     remove_known(anatomy, what)
     return model
@@ -63,6 +65,7 @@ def remove(
 def remove_known(anatomy: Anatomy, plan: Plan) -> nn.Module:
     """`remove` for a model whose anatomy is known; afterwards the anatomy speaks of a model that is no more."""
     model = anatomy.model
+    refuse_for_good(plan, "removed")
     if live_plans(model) or is_edited(model):
         raise PlanError("an edit is still applied to this model. Undo the handle, then remove.")
     edits = check_plan(anatomy, plan)

@@ -31,7 +31,7 @@ def renumbered_for(anatomy: Anatomy, edits: list[Edit], undo: ExitStack) -> bool
     """
     require_a_user(anatomy, edits)
     model = anatomy.model
-    out = [module for module in model.modules() if isinstance(vars(module).get("forward"), EditedForward)]
+    out = [module for module in model.modules() if _gone(vars(module).get("forward"))]
     whole_ones, edited = set(map(id, out)), {id(inner) for module in out for inner in module.modules()}
     changed = False
     for path in stacks_around(model, [edit.at for edit in edits]):
@@ -43,6 +43,10 @@ def renumbered_for(anatomy: Anatomy, edits: list[Edit], undo: ExitStack) -> bool
         whole = {layer for layer, name in names if id(stack.get_submodule(name)) in whole_ones}
         changed = number_live_layers(anatomy, path, idle, undo, whole=idle.keys() <= whole) or changed
     return changed
+
+
+def _gone(forward: Any) -> bool:
+    return isinstance(forward, EditedForward) and not forward.runs
 
 
 def require_a_user(anatomy: Anatomy, edits: list[Edit]) -> None:

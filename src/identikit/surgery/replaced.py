@@ -11,7 +11,7 @@ import torch
 from identikit.errors import BlockError, PlanError, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.nn.shortcuts import DOWNS, SIDES
-from identikit.plan import Edit, Option
+from identikit.plan import RESAMPLE, Edit, Option
 from identikit.replacing.layout import FIRST, LAST, Layout, features_axis, guessed_axis, layout_of
 from identikit.replacing.maps import Adapter, Mean, Replacement, Shortcut
 from identikit.replacing.options import FITTED, read_stride
@@ -20,6 +20,7 @@ from identikit.structure.streams import Flow
 from identikit.structure.trees import Path, at, shape_of
 from identikit.structure.watch import Call, Location
 from identikit.surgery.forwards import EditedForward, RunAndMean, forward_with, own_forward
+from identikit.surgery.resampled import resampled_forward
 
 NESTED = (
     "returns a nested tensor, which cannot be replaced: nn.TransformerEncoder packs padded examples so. Make it with "
@@ -83,6 +84,8 @@ def replacement(edit: Edit, slot: Slot, tensors: Mapping[str, torch.Tensor]) -> 
 
 def replaced_forward(anatomy: Anatomy, edit: Edit, tensors: Mapping[str, torch.Tensor]) -> EditedForward:
     """What the replaced layer does instead; proved to give the recorded output's shape and dtype. Raises RoleError."""
+    if edit.op == RESAMPLE:
+        return resampled_forward(anatomy, edit)
     slot = slot_of(anatomy, edit.at, dict(edit.options))
     if edit.op == "mean" and (slot.layout is None or slot.enters is None):
         value, axis = tensors[edit.tensors["value"]].to(slot.output), dict(edit.options).get("axis")
