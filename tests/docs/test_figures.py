@@ -94,3 +94,45 @@ def test_the_models_of_timm() -> None:
     for word in ("first", "middle", "last"):
         row = " | ".join(str(found["remove"][word].get(kind, 0)) for kind in kinds)
         assert f"| {word} | {row} |" in page("timm.md")
+
+
+def test_the_weights_that_are_fetched() -> None:
+    found = result("scale.json")
+    case, times, engines = found["case"], found["cpu_seconds"], found["engines"]
+    layers, batches = case["layers"], case["batches"]
+    shape = f"on {batches} batches of {case['rows']} x {case['tokens']}"
+    assert f"of {layers} layers, hidden size {case['hidden']}, {shape}" in page("scale.md")
+    fetch, row = (1e3 * times[key] for key in ("fetch_a_layer", "a_row_through_a_layer"))
+    assert f"{fetch:.1f} ms to fetch a layer, {row:.1f} ms for a row" in page("scale.md")
+    for name, facts in engines.items():
+        cells = [f"{facts[key]:,g}" for key in ("layers_fetched", "to_prove_it", "rows_x_layers")]
+        seconds = [f"{facts[key]:.1f} s" for key in ("predicted", "cpu_seconds")]
+        assert f"| {name} | {' | '.join([*cells, *seconds])} |" in page("scale.md")
+        assert 0.8 < facts["predicted"] / facts["cpu_seconds"] < 1.25
+        assert facts["apart"] == 0
+    watched = layers
+    expected = {"loop": batches * layers**2 + watched, "suffix": batches * layers * (layers + 1) // 2 + watched}
+    assert {name: engines[name]["layers_fetched"] for name in expected} == expected
+    assert f"{expected['loop']:,} and {expected['suffix']:,} for the loop and the suffix" in page("scale.md")
+    assert engines["chain"]["layers_fetched"] - watched < 2 * 2 * layers  # two pools, at most two calls a layer
+
+
+def test_the_arithmetic_for_70_billion_parameters() -> None:
+    layers, wide, inner, keys = 80, 8192, 28672, 8 * 128
+    layer = 2 * wide * wide + 2 * wide * keys + 3 * wide * inner + 2 * wide
+    size, batches, rows, tokens = 2 * layer, 8, 8, 512
+    exact = layers * (layers + 1) // 2
+    calls = sum(-(-4 * number // 32) for number in range(1, layers + 1))
+    fetched = [batches * layers**2, batches * exact, 2 * calls]
+    work = [2 * layer * tokens * batches * rows * each for each in (layers**2, exact, exact)]
+    state = rows * tokens * wide * 2
+    minutes = [(each * size / 25e9 + flops / 400e12) / 60 for each, flops in zip(fetched, work, strict=True)]
+    said = page("scale.md")
+    assert f"| layers fetched | {' | '.join(f'{each:,}' for each in fetched)} |" in said
+    assert f"| bytes moved | {' | '.join(f'{each * size / 1e12:.1f} TB' for each in fetched)} |" in said
+    assert f"| arithmetic | {' | '.join(f'{each / 1e15:.0f} PFLOP' for each in work)} |" in said
+    assert f"| states kept | none | {layers * state / 1e9:.1f} GB | {2 * layers * 4 * state / 1e9:.1f} GB |" in said
+    assert f"400 TFLOP/s | {' | '.join(f'{each:.0f} min' for each in minutes)} |" in said
+    assert f"A layer is {size / 1e9:.2f} GB and all of them {layers * size / 1e9:.1f} GB" in said
+    assert f"{2 * layer * tokens / 1e12:.2f} TFLOP in a layer; a state of a batch is {state / 1e6:.0f} MB" in said
+    assert f"{32 * rows * tokens:,} tokens each: {calls} calls a pool" in said

@@ -19,6 +19,7 @@ PAGES = [
     "docs/replace.md",
     "docs/practice.md",
     "docs/scan.md",
+    "docs/scale.md",
     "docs/state_dicts.md",
     "docs/sublayers.md",
     "docs/tables.md",

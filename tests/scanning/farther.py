@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 import identikit as ik
@@ -30,6 +31,20 @@ def data(batches: int = 8) -> list[tuple[torch.Tensor, torch.Tensor]]:
 def facts(result: ik.ScanResult) -> list[Any]:
     """The rows without the time they took."""
     return [{**row.to_json(), "seconds": 0} for row in result]
+
+
+def near(rows: list[Any], others: list[Any], tolerance: float = 1e-9) -> bool:
+    """Whether rows are the same up to rounding: the chain engine stacks as many branches as it measures to be fast."""
+    words, numbers = zip(*map(_parts, rows), strict=True)
+    other_words, other_numbers = zip(*map(_parts, others), strict=True)
+    close = [pytest.approx(other, rel=tolerance, abs=tolerance) for other in other_numbers]
+    return words == other_words and list(numbers) == close
+
+
+def _parts(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
+    """What a row says in words and counts, and its measured numbers."""
+    numbers = {name: value for name, value in row.items() if isinstance(value, float)}
+    return {name: value for name, value in row.items() if name not in numbers}, numbers
 
 
 def killing(folder: Path, *, rank: int | None = None, times: int = 1) -> str:

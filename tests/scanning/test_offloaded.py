@@ -10,7 +10,7 @@ import torch
 import identikit as ik
 import tiny
 from practice.test_offload import HOW, offloaded
-from scanning.farther import facts
+from scanning.farther import facts, near
 
 
 def batches() -> list[dict[str, torch.Tensor]]:
@@ -25,6 +25,7 @@ def test_rows_are_those_of_the_plain_model(how: str, engine: str, tmp_path: Path
     assert any(value.is_meta for value in model.parameters())
     asked = {"metrics": ["fidelity", "loss"], "engine": engine, "costs": False}
     result = ik.scan(model, batches(), **asked)
-    assert facts(result) == facts(ik.scan(tiny.model("causal"), batches(), **asked))
+    plain = facts(ik.scan(tiny.model("causal"), batches(), **asked))
+    assert near(facts(result), plain, 1e-5) if engine == "chain" else facts(result) == plain
     assert {row.engine for row in result} == {engine}
     assert any(value.is_meta for value in model.parameters())

@@ -18,7 +18,7 @@ import torch
 
 import identikit as ik
 from identikit.errors import MetricError, MissingExtraError, WorkersError
-from scanning.farther import TESTS, data, facts, killing, net
+from scanning.farther import TESTS, data, facts, killing, near, net
 
 METRICS = ["fidelity", "accuracy"]
 RESUMED = """
@@ -47,7 +47,9 @@ def scanned(**how: Any) -> list[Any]:
 def test_rows_are_those_of_one_process(ray: Any, engine: str, tmp_path: Path) -> None:
     file = tmp_path / "scan.jsonl"
     spread = scanned(ray="auto", workers=2, engine=engine, to=file)
-    assert spread == scanned(engine=engine) == facts(ik.ScanResult.read(file))
+    assert spread == facts(ik.ScanResult.read(file))
+    alone = scanned(engine=engine)
+    assert near(spread, alone) if engine == "chain" else spread == alone
     assert {row["engine"] for row in spread} == {"suffix" if engine == "auto" else "chain"}
     assert [path.name for path in tmp_path.iterdir()] == ["scan.jsonl"]
     assert ray.is_initialized()  # the program's own cluster is left as it was
@@ -99,7 +101,7 @@ def test_a_race_and_a_prune(ray: Any) -> None:
     assert {row["examples"] for row in races[0]} != {95}
     prunes = [ik.prune(net(), data(), drop=2, **on) for on in ({}, {"ray": "auto", "workers": 2})]
     assert prunes[0].plan == prunes[1].plan
-    assert facts(prunes[0].scan) == facts(prunes[1].scan)
+    assert near(facts(prunes[0].scan), facts(prunes[1].scan))
 
 
 @pytest.mark.long

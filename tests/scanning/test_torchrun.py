@@ -14,7 +14,7 @@ import pytest
 import identikit as ik
 from identikit.errors import WorkersError
 from identikit.scanning.ranks import World, world
-from scanning.farther import TESTS, data, facts, killing, net
+from scanning.farther import TESTS, data, facts, killing, near, net
 
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
 METRICS = ["fidelity", "accuracy"]
@@ -81,10 +81,10 @@ def test_every_rank_ends_with_the_rows_of_one_process(tmp_path: Path) -> None:
     expected = {
         "exact": exact,
         "own group": exact,
-        "chain": facts(ik.scan(net(), data(), engine="chain", costs=False)),
         "race": facts(ik.scan(net(), data(32), engine="loop", confidence=0.9, costs=False)),
-        "prune": facts(ik.prune(net(), data(), drop=2).scan),
     }
+    assert near(found[0]["chain"], json.loads(json.dumps(facts(ik.scan(net(), data(), engine="chain", costs=False)))))
+    assert near(found[0]["prune"], json.loads(json.dumps(facts(ik.prune(net(), data(), drop=2).scan))))
     assert {name: found[0][name] for name in expected} == json.loads(json.dumps(expected))
     assert {row["examples"] for row in expected["race"]} != {127}
     assert facts(ik.ScanResult.read(tmp_path / "scan.jsonl")) == exact
