@@ -158,5 +158,3 @@ def test_a_rank_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("identikit.scanning.ranks._ROLL_CALL", timedelta(milliseconds=20))
     with pytest.raises(WorkersError, match=r"rank 1 of 2 did not come to this scan within .* Call it on every rank"):
         _roll_call(World(0, 2), HashStore())
-
-

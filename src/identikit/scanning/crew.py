@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from identikit.batches import Batch
@@ -27,6 +27,10 @@ class Job:
     plans: Mapping[str, Plan] = field(default_factory=dict)
     full: bool = False
     known: frozenset[tuple[int, str]] = frozenset()
+
+    def portable(self) -> Job:
+        """The job as it can be sent: its batches in memory, wherever they lay here."""
+        return replace(self, group=[(number, batch.to("cpu")) for number, batch in self.group])
 
 
 class Crew(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from identikit.batches import Batch
@@ -22,6 +22,11 @@ class Setup:
     plans: tuple[Plan, ...]
     examples: int | None
     asked: str = ""
+
+    @classmethod
+    def of(cls, first: Batch, second: Batch | None, plans: Sequence[Plan], examples: int | None) -> Setup:
+        """As it can be sent: the batches in memory, wherever they lay here."""
+        return cls(first.to("cpu"), second.to("cpu") if second is not None else None, tuple(plans), examples)
 
 
 @dataclass(frozen=True)

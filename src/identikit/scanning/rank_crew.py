@@ -36,8 +36,7 @@ class RankCrew:
 
     def prepare(self, first: Batch, second: Batch | None, plans: Sequence[Plan], examples: int | None) -> None:
         """This rank chooses the engine; the others prove the same one on their device."""
-        other = second.to("cpu") if second is not None else None
-        setup = Setup(first.to("cpu"), other, tuple(plans), examples)
+        setup = Setup.of(first, second, plans, examples)
         self._up(self._member.ready(setup))
         others = range(1, self._ranks.world.size)
         for rank in others:
@@ -54,8 +53,7 @@ class RankCrew:
         while taken := list(islice(jobs, self._ranks.world.size)):
             work = [job for job in taken if job.group]
             for rank, job in enumerate(work[1:], start=1):
-                group = [(number, batch.to("cpu")) for number, batch in job.group]
-                self._tell(replace(job, group=group), rank)
+                self._tell(job.portable(), rank)
             answers = iter(
                 [self._member.values(work[0]), *(self._heard(rank) for rank in range(1, len(work)))] if work else []
             )

@@ -55,7 +55,7 @@ class RayCrew:
         """Start the workers; the engine is chosen by the first one."""
         kit = replace(self._kit, recipe=replace(self._kit.recipe, shares=self._crowd.workers))
         self._packed = self._ray.put(packed(kit, self._ray.cloudpickle))
-        self._setup = Setup(first, second, tuple(plans), examples)
+        self._setup = Setup.of(first, second, plans, examples)
         self._slots = [self._started()]
         while self._slots[0].starting is not None:
             self._wait()
@@ -101,7 +101,7 @@ class RayCrew:
 
     def _take(self, number: int, job: Job) -> None:
         if job.group:
-            self._jobs[number] = job
+            self._jobs[number] = job.portable()
             self._left.append(number)
         else:
             self._answers[number] = Done({}, self._size)
