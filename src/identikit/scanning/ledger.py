@@ -136,9 +136,9 @@ class Ledger:
         seconds = (time.perf_counter() - began) / max(1, len(plans))
         for metric in self._metrics if found else ():
             rows = {name: (full[metric.name], edited[metric.name]) for name, (full, edited) in found.items()}
-            ranked = race if metric is self._metrics[0] else None
-            how: dict[str, Any] = {"confidence": self.how.confidence, "seed": self.how.seed, "race": race, "ranked": ranked}
-            self._append(exact_rows(metric, rows, plans, engine=self._crew.name, seconds=seconds, **how))
+            how: dict[str, Any] = {"confidence": self.how.confidence, "seed": self.how.seed, "race": race}
+            how |= {"ranked": race if metric is self._metrics[0] else None, "seconds": seconds}
+            self._append(exact_rows(metric, rows, plans, engine=self._crew.name, **how))
         self._part.clear()
 
     def _race(self, plans: Mapping[str, Plan]) -> Race:
