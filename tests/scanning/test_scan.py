@@ -39,7 +39,11 @@ def rows(result: ik.ScanResult) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("engine", ["loop", "suffix", "chain"])
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CHAINS])
 def test_rows_are_those_of_a_hook_by_hand(case: Case, engine: str) -> None:
-    """Bit for bit, example by example, and the interval is the paired one of those rows."""
+    """Bit for bit, example by example, and the interval is the paired one of those rows.
+
+    The chain to 1e-6: products of stacked rows may be summed in another order (mixtures of experts are).
+    """
+    near = 1e-6 if engine == "chain" else 0.0
     model = case.build()
     batches = [case.inputs(model), _other(case.inputs(model))]
     place = case.blocks()[1]
@@ -49,14 +53,16 @@ def test_rows_are_those_of_a_hook_by_hand(case: Case, engine: str) -> None:
     sweep.likely = [plan_for(anatomy, [place])]
     with board(False).__enter__().bar("scan") as bar:
         found = sweep.run({place: sweep.likely[0]}, bar, part=Part(None, {}))[place]
-    assert np.array_equal(found[0]["fidelity"], full)
-    assert np.array_equal(found[1]["fidelity"], edited)
+    assert found[0]["fidelity"] == pytest.approx(full, rel=near, abs=near)
+    assert found[1]["fidelity"] == pytest.approx(edited, rel=near, abs=near)
     assert not np.array_equal(full, edited)
 
     (row,) = ik.scan(model, batches, place, engine=engine).rows
     expected = effect(resolve("fidelity"), full, edited)
-    assert (row.full, row.edited, row.effect) == (expected.full, expected.edited, expected.effect)
-    assert (row.low, row.high, row.examples, row.error) == (expected.low, expected.high, 4, expected.error)
+    numbers = (expected.full, expected.edited, expected.effect, expected.low, expected.high, expected.error)
+    said = (row.full, row.edited, row.effect, row.low, row.high, row.error)
+    assert said == pytest.approx(numbers, rel=10 * near, abs=10 * near)
+    assert row.examples == 4
 
 
 def _other(batch: Batch) -> Batch:

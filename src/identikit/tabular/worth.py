@@ -25,7 +25,7 @@ def measured_blocks(
     network: TabularResNet, rows: Rows, metric: Metric, *, confidence: float, progress: bool | Board | None
 ) -> ScanResult:
     """Each block left out in turn."""
-    return scan(network, _batches(rows), _BLOCKS, metric, confidence=confidence, progress=progress)
+    return scan(network, _batches(rows), _BLOCKS, metric, confidence=confidence, race=False, progress=progress)
 
 
 def pruned_blocks(
