@@ -85,7 +85,7 @@ class Engine:
                 return
             learn = functools.partial(self._learned, plans=ready)
             forms, right = Forms(learn, [form]), proving.suffix_is_right
-            kept: dict[str, Any] = {"memory": self._memory, "keep": self._keep}
+            kept: dict[str, Any] = {"notes": self.notes, "memory": self._memory, "keep": self._keep}
             self._chosen = Stacked(forms, self._suffix, self._of(Plan()), right, **kept)
 
     def _proving(self, first: Batch, second: Batch | None, plans: Sequence[Edited]) -> Proving:

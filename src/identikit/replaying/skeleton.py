@@ -14,11 +14,13 @@ import torch
 from torch import nn
 
 from identikit.batches import Batch
+from identikit.replaying.errors import NotReplayableError
 from identikit.replaying.links import Segment
 from identikit.replaying.passes import Passes
 from identikit.replaying.recording import Recorder, Recording
 from identikit.structure.override import Forward
 from identikit.structure.trees import Path, at, rebuilt
+from identikit.surgery.check import NOT_RUN
 
 
 class _EndedError(Exception):
@@ -39,7 +41,10 @@ class Skeleton:
         self._ways = dict(zip([link.path for link in segment.links], [*ways, ways[-1]], strict=True))
 
     def recorded(self, number: int, batch: Batch) -> Recording:
-        """The pass over a batch, up to the last layer. Raises what the model does where it needs what is left out."""
+        """The pass over a batch, up to the last layer.
+
+        Raises NotReplayableError where the model does not run without what is left out.
+        """
         run = self._passes.runner(batch, number)
 
         def until_the_end() -> Any:
@@ -47,6 +52,8 @@ class Skeleton:
                 return run()
             except _EndedError:
                 return None
+            except NOT_RUN as cause:
+                raise NotReplayableError(f"the model does not run while its layers hand on ({cause})") from cause
 
         return self._recorder.record(until_the_end, self._wrap)
 

@@ -25,14 +25,17 @@ class Stacked:
 
     def __init__(
         self, forms: Forms, suffix: Suffix, unedited: Edited, suffix_is_right: Callable[[], bool], *,
-        memory: int, keep: bool,
+        notes: list[str], memory: int, keep: bool,
     ) -> None:  # fmt: skip
         """`unedited`: the empty plan. `suffix_is_right`: asked once something is left for it.
+
+        `notes`: takes what a reader of the result should know.
 
         `keep`: recordings and states stay for the next sweep, up to `memory` bytes.
         """
         self._suffix_is_right = suffix_is_right
         self._forms = forms
+        self._notes = notes
         self._suffix = suffix
         self._unedited = unedited
         self._memory = memory
@@ -49,7 +52,7 @@ class Stacked:
         """The full model's outputs where asked for, then those under each plan."""
         found = [self._recorded(number, batch, plans) for number, batch in group]
         pool = [each for _, each in found]
-        self._largest = max(self._largest, *(bytes_of(each.recording.tensors()) for each in pool))
+        self._largest = max(self._largest, *(self._filled(each, len(plans)) for each in pool))
         for place, each in enumerate(pool):
             if full and each.computed:
                 yield None, place, each.recording.output
@@ -83,8 +86,8 @@ class Stacked:
                 try:
                     for index, place, output in outputs:
                         yield held[index], places[place], output
-                except NotReplayableError:
-                    continue
+                except NotReplayableError as cause:
+                    self._note(f"a chain was left for some batches: {cause}.")
 
     def _one_by_one(self, each: Recorded, plans: Sequence[Edited]) -> Iterator[tuple[Edited | None, Any]]:
         """What no chain took: replayed where that is right, else run plainly. A recorded full model is out already."""
@@ -98,6 +101,15 @@ class Stacked:
             elif not each.computed:
                 yield None, self._suffix.plain.output(each.number, each.batch)
 
+    def _filled(self, each: Recorded, plans: int) -> int:
+        """Bytes that a batch fills: its recording, or a state for each plan where that is more (of a skeleton)."""
+        streams = (bytes_of((step.args, dict(step.kwargs or {}))) for step in each.steps.values())
+        return max(bytes_of(each.recording.tensors()), (plans + 1) * max(streams, default=0))
+
+    def _note(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.append(text)
+
     def _fitting(self) -> int:
         """How many batches the memory holds, by the largest pool so far: recordings, and as many states again."""
         return self._memory // (3 * self._largest) if self._largest else _POOLED
@@ -110,7 +122,10 @@ class Stacked:
 
         def record(form: Form) -> Recorded | None:
             if form.skeleton is not None and all(form.chains[0].holds(edited) for edited in plans):
-                each = Recorded(batch, number, form.skeleton.recorded(number, batch), computed=False)
+                try:
+                    each = Recorded(batch, number, form.skeleton.recorded(number, batch), computed=False)
+                except NotReplayableError:  # this batch takes another way through the model: record it in full
+                    return None
                 return each if form.fits(each) else None
             if not computed:
                 computed.append(self._in_full(number, batch))
