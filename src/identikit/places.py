@@ -44,7 +44,8 @@ def expand(place: str, paths: Iterable[str], *, model: str = "this model") -> li
     """
     known = list(paths)
     components = check_path(place).split(".")
-    found = [path for path in known if _matches(components, path, known)]
+    plain = not means_several(place)
+    found = [place] * (place in known) if plain else [path for path in known if _matches(components, path, known)]
     if found:
         return sorted(found, key=natural_key)
     raise PlaceError(f'no layer "{place}" in {model}.{_nearest(place, known)}')

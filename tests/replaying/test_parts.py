@@ -40,7 +40,8 @@ def grown(chunks: Chunks, clock: list[float], seconds: list[float], calls: int =
 
 
 def test_calls_grow_while_a_branch_gets_cheaper(clock: list[float]) -> None:
-    assert grown(Chunks(CPU, 100), clock, [1.0, 1.2, 1.5, 3.0, 9.0]) == 4  # 1, 0.6, 0.375, 0.375 a branch
+    assert grown(Chunks(CPU, 100), clock, [1.0, 1.2, 1.5, 3.0, 9.0]) == 4  # 1, 0.6, 0.375, 0.375, 0.5625 a branch
+    assert grown(Chunks(CPU, 100), clock, [1.0, 1.2, 2.6, 3.0, 8.0, 16.0]) == 8  # one slow doubling does not end it
     assert grown(Chunks(CPU, 100), clock, [1.0, 2.0, 4.0]) == 1
     assert grown(Chunks(CPU, 6), clock, [1.0] * 9) == 4  # 8 would not fit
     assert grown(Chunks(CPU, 100), clock, [1.0] * 9) == 64

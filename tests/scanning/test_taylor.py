@@ -79,7 +79,7 @@ def small(name: str) -> tuple[Any, Batch, Anatomy, dict[str, Plan]]:
     batch = entry.inputs(model).to("cpu", torch.float64)
     anatomy = anatomy_of(model, batch)
     named = SITES[name]
-    paths = anatomy.blocks() if named is None else [path for place in named for path in anatomy.resolve(place)]
+    paths = anatomy.blocks() if named is None else anatomy.resolve(*named)
     return model, batch, anatomy, plans(anatomy, paths)
 
 

@@ -45,14 +45,18 @@ class Anatomy:
     @property
     def slots(self) -> dict[str, str]:
         """Every place in the model, and the path of the layer in it: one layer may stand in several places."""
-        first = {id(module): path for path, module in self.model.named_modules()}
-        places = self.model.named_modules(remove_duplicate=False)
-        return {place: first[id(module)] for place, module in places if place}
+        first: dict[int, str] = {}
+        slots = {
+            place: first.setdefault(id(module), place)
+            for place, module in self.model.named_modules(remove_duplicate=False)
+        }
+        return {place: path for place, path in slots.items() if place}
 
-    def resolve(self, place: str) -> list[str]:
-        """The layers that a place means, each once. Raises PlaceError where there are none."""
-        slots, place = self.slots, place.removeprefix(self._prefix)
-        return list(dict.fromkeys(slots[found] for found in expand(place, slots, model=type(self.model).__name__)))
+    def resolve(self, *places: str) -> list[str]:
+        """The layers that the places mean, each once. Raises PlaceError where one of them means none."""
+        slots, name = self.slots, type(self.model).__name__
+        named = [place.removeprefix(self._prefix) for place in places]
+        return list(dict.fromkeys(slots[found] for place in named for found in expand(place, slots, model=name)))
 
     def verdict(self, path: str, *, prove: bool = True) -> Verdict:
         """The role of the layer at `path`; `prove=False` costs nothing, inner roles then stay open."""

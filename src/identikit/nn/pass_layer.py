@@ -49,9 +49,7 @@ def pass_layer(
     return _passed(x, x, scale, shift, clamp, clip)
 
 
-def _passed(
-    x: Any, y: Any, scale: Factor | None, shift: Factor | None, clamp: Clamp | None, clip: str
-) -> torch.Tensor:
+def _passed(x: Any, y: Any, scale: Factor | None, shift: Factor | None, clamp: Clamp | None, clip: str) -> torch.Tensor:
     """`y` on its way out, in the shape and dtype of `x`; computed in the wider dtype, as under autocast."""
     if scale is not None:
         y = y * scale

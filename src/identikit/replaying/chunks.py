@@ -9,13 +9,16 @@ from typing import TypeVar
 import torch
 
 T = TypeVar("T")
-_BETTER = 0.97  # a larger call must save this much to be worth its memory
+_BETTER = 0.98  # what a branch may cost in a larger call for it to be worth its memory
 _SAMPLES = 3  # calls of each size before it is judged
+_BEYOND = 4  # times the best size so far: beyond, nothing is tried any more
 _TRIED = 8  # branches in the call that says whether stacking helps at all
 
 
 class Chunks:
-    """Grows the calls by doubling for as long as a branch gets cheaper, up to `most` at once.
+    """Grows the calls by doubling, up to `most` at once, until two doublings in a row made no branch cheaper.
+
+    One doubling says little: clocks are noisy, and a call that is slow by chance would keep all that follow small.
 
     A matrix product on few rows leaves a processor idle, and a layer whose weights are fetched from a disk costs the
     same whatever it is given: which of the two matters, and from which size on, is not known before it was tried.
@@ -56,13 +59,19 @@ class Chunks:
         times.append(seconds)
         if members != self._size or len(times) < _SAMPLES:
             return
-        smaller = self._seconds.get(members // 2)
-        if smaller is not None and min(times) > _BETTER * min(smaller):
-            self._size, self._settled = max(1, members // 2), True
-        elif 2 * members > self.most:
-            self._settled = True
+        best = self._best()
+        if members >= _BEYOND * best or 2 * members > self.most:
+            self._size, self._settled = best, True
         else:
             self._size = 2 * members
+
+    def _best(self) -> int:
+        """The smallest size that no larger one beats by enough."""
+        best, cost = 1, float("inf")
+        for members in sorted(self._seconds):
+            if min(self._seconds[members]) <= _BETTER * cost:
+                best, cost = members, min(self._seconds[members])
+        return best
 
     def _now(self) -> float:
         if self._device.type == "cuda":

@@ -61,6 +61,7 @@ class ScanResult:
         """
         if not Path(path).exists():
             return cls.create(path, header)
+
         def check(found: Header) -> None:
             require_same_run(found, header, path)
 

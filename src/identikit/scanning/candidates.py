@@ -66,7 +66,7 @@ def chosen(anatomy: Anatomy, at: At) -> list[str]:
         raise PlaceError(
             'at=[] names no layer. Leave it out for every whole block, or name some: at="encoder.layer.*".'
         )
-    return list(dict.fromkeys(path for place in places for path in anatomy.resolve(place)))
+    return anatomy.resolve(*places)
 
 
 def _runs(anatomy: Anatomy, paths: list[str], span: int) -> list[list[str]]:

@@ -16,7 +16,7 @@ from identikit.results import DataInfo, Header, MetricInfo, SiteInfo
 from identikit.results.header import Interval
 from identikit.scanning.cost import Cost, costs_of, parameters_of
 from identikit.sources.readings import Data
-from identikit.structure.fingerprints import identity_of
+from identikit.structure.fingerprints import Identity
 from identikit.surgery.carried import first_paths
 
 _LIBRARIES = ("torch", "transformers", "sentence_transformers", "timm")
@@ -33,10 +33,10 @@ def header_for(
     name: str,
     command: str,
     costs: bool,
+    identity: Identity,
 ) -> Header:
     """What a result is about. `costs`: what each layer costs is measured, in a few passes over the first batch."""
     model = anatomy.model
-    identity = identity_of(model)
     parameter = next(model.parameters(), torch.zeros(0))
     found, first = costs_of(anatomy, paths) if costs else {}, first_paths(model, list(paths))
     return Header(

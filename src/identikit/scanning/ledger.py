@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -27,7 +28,7 @@ from identikit.scanning.score import Score
 from identikit.scanning.sweep import Sweep
 from identikit.scanning.worker import Worker
 from identikit.sources.readings import Data
-from identikit.structure.fingerprints import identity_of
+from identikit.structure.fingerprints import Identity, identity_of
 from identikit.surgery.install import install
 
 
@@ -68,6 +69,11 @@ class Ledger:
         self._crew = crew
         if self._sweep is not None:
             self._sweep.crew = crew
+
+    @functools.cached_property
+    def identity(self) -> Identity:
+        """Of the model, as it was when the files were taken; found out once, all weights are read for it."""
+        return identity_of(self.anatomy.model)
 
     @property
     def sweeps(self) -> bool:
@@ -189,11 +195,11 @@ class Ledger:
         notes = [] if self._score is None else [f"{self._score.name} scores a whole model: no error bar."]
         notes += self._crew.notes
         return header_for(
-            self.anatomy, data=self._data, metrics=metrics, seed=self.how.seed, notes=notes, costs=costs, **self._named
-        )
+            self.anatomy, data=self._data, metrics=metrics, seed=self.how.seed, notes=notes, costs=costs,
+            identity=self.identity, **self._named,
+        )  # fmt: skip
 
     def _run(self) -> dict[str, Any]:
-        identity = identity_of(self.anatomy.model)
-        metrics = ", ".join(metric.name for metric in self._metrics)
-        run = {"model": identity.structure, "weights": identity.weights, "seed": self.how.seed, "metrics": metrics}
+        model, metrics = self.identity, ", ".join(metric.name for metric in self._metrics)
+        run = {"model": model.structure, "weights": model.weights, "seed": self.how.seed, "metrics": metrics}
         return run | {"race": self.how.race, "least": self.how.least, "confidence": self.how.confidence}

@@ -17,7 +17,6 @@ from identikit.scanning.ranks import Ranks, joined, world
 from identikit.scanning.ray_cluster import cluster, crowd
 from identikit.scanning.ray_crew import RayCrew
 from identikit.scanning.worker import Worker
-from identikit.structure.fingerprints import identity_of
 from identikit.structure.valueless import home_of
 
 T = TypeVar("T")
@@ -73,13 +72,13 @@ def _leading(found: Candidates, lead: Callable[[], T], ranks: Ranks) -> T:
 
 
 def _helping(found: Candidates, ranks: Ranks) -> Any:
-    ranks.send(identity_of(found.ledger.anatomy.model), 0)
+    ranks.send(found.ledger.identity, 0)
     return helped(ranks, _member(found))
 
 
 def _require_same(found: Candidates, ranks: Ranks) -> None:
     """Raise ModelError where a rank holds another model."""
-    own = identity_of(found.ledger.anatomy.model)
+    own = found.ledger.identity
     others = {rank: ranks.receive(rank) for rank in range(1, ranks.world.size)}
     for rank, other in others.items():
         if other != own:

@@ -68,7 +68,7 @@ def bypass(
 def only(model: nn.Module, *places: str | Iterable[str], inputs: Any = None, family: Family | None = None) -> Handle:
     """Keep the layers at `places`; the rest of their stacks is the identity. Raises as `bypass` does."""
     anatomy = anatomy_of(model, inputs, family)
-    kept = {path for place in _flat(places) for path in anatomy.resolve(place)}
+    kept = set(anatomy.resolve(*_flat(places)))
     others: list[str] = []
     for stack in {path.rpartition(".")[0] for path in kept}:
         children = members(anatomy.model.get_submodule(stack))
@@ -76,7 +76,7 @@ def only(model: nn.Module, *places: str | Iterable[str], inputs: Any = None, fam
             where = f'"{stack}"' if stack else type(model).__name__
             raise RoleError(f"{where} is no stack of numbered layers, so there is no rest to put out of action.")
         here = [f"{stack}.{name}" if stack else name for name in children]
-        others += [path for place in here for path in anatomy.resolve(place) if path not in kept]
+        others += [path for path in anatomy.resolve(*here) if path not in kept]
     return install(anatomy, plan_for(anatomy, others))
 
 

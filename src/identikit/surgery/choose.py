@@ -43,7 +43,7 @@ def plan_for(
         raise PlanError(f'options={options!r} is no dict of options, such as {{"down": "average"}}.')
     if options and as_ not in ON_REQUEST:
         raise PlanError(f"options= are for as_={' or '.join(map(repr, ON_REQUEST))}; as_={as_!r} has none.")
-    named = {path for place in places for path in anatomy.resolve(place)}
+    named = set(anatomy.resolve(*places))
     paths = sorted(path for path in named if not any(inside(path, outer) for outer in named))
     edits, tensors = _edits(anatomy, paths, as_, data, options or {})
     first = first_paths(anatomy.model, [edit.at for edit in edits])
