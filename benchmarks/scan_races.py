@@ -9,7 +9,7 @@ import numpy as np
 from scan_cases import minilm
 from scan_ways import scanned
 
-from identikit.scanning.race import Race
+from identikit.confidence.race import Race
 
 _SEEDS, _LAYERS, _EXAMPLES, _LEAST = 20, 24, 4096, 3
 _GOAL = {"share": 0.5, "same_choice_of_20": 19}

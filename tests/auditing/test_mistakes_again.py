@@ -15,7 +15,7 @@ from identikit.errors import InputsError
 VECTORS = torch.randn(4, 50)
 PICTURES = torch.randn(2, 4, 6, 6)
 EMPTY = "is never called; it is empty, so its truth is False."
-SKIPPED = "which \"1\" reads again afterwards (add): the skip carries the changed value."
+SKIPPED = 'which "1" reads again afterwards (add): the skip carries the changed value.'
 
 CASES: dict[str, tuple[nn.Module, Any, tuple[str, str, str, str]]] = {
     "in-place ReLU before +=": (

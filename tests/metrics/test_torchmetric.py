@@ -13,9 +13,9 @@ import torchmetrics
 from torchmetrics import classification, regression
 
 from identikit.batches import Batch
+from identikit.confidence.effect import effect
 from identikit.errors import MetricError
 from identikit.metrics import TorchMetric, resolve, rows_of
-from identikit.scanning.statistics import effect
 
 
 def by_batches(spec: Any, output: torch.Tensor, target: torch.Tensor, *, size: int = 3) -> float:

@@ -8,9 +8,9 @@ import pytest
 from identikit.errors import MetricError
 from identikit.families.anatomy import anatomy_of
 from identikit.metrics import resolve
-from identikit.scanning import angular, influence, taylor
 from identikit.scanning.methods import cheap_method, cheap_scores, check_method, worth_exact
-from scanning.cheap import plans, together
+from identikit.scoring import angular, influence, taylor
+from scoring.cheap import plans, together
 from zoo import case
 
 

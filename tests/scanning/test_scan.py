@@ -13,14 +13,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import identikit as ik
 from identikit.batches import Batch
+from identikit.confidence.effect import effect
+from identikit.crews import worker as workers
 from identikit.errors import DataError, IdentikitError, MetricError, NotReachedError, PlaceError, PlanError, RoleError
 from identikit.families.anatomy import anatomy_of
 from identikit.metrics import resolve
 from identikit.progress import board
 from identikit.replaying.engine import Engine
-from identikit.scanning import worker as workers
 from identikit.scanning.part import Part
-from identikit.scanning.statistics import effect
 from identikit.scanning.sweep import Sweep
 from identikit.sources.objects import as_data
 from identikit.surgery.choose import plan_for

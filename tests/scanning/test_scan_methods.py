@@ -11,13 +11,13 @@ import pytest
 
 import identikit as ik
 import tiny
+from identikit.confidence.effect import effect
 from identikit.errors import DataError, MetricError, SaveError
 from identikit.families.anatomy import anatomy_of
 from identikit.metrics import resolve
 from identikit.results import ScanResult
 from identikit.scanning.methods import cheap_scores, worth_exact
-from identikit.scanning.statistics import effect
-from scanning.cheap import plans
+from scoring.cheap import plans
 from zoo import case
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from identikit.batches import Batch, as_inputs
+from identikit.batches import Batch, as_inputs, tensors_of
 from identikit.errors import IdentikitError, InputsError
 from identikit.families import family_of
 from identikit.families.plain import Family
@@ -41,6 +41,12 @@ class Anatomy:
     def paths(self) -> list[str]:
         """Every layer's path; "" (the model itself) is none."""
         return self._paths
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model takes its inputs."""
+        inputs = tensors_of((self.batch.args, self.batch.kwargs))
+        return next((value.device for value in inputs), torch.device("cpu"))
 
     @property
     def slots(self) -> dict[str, str]:

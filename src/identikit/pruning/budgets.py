@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from identikit.confidence.effect import drops, keeps
 from identikit.errors import BudgetError
-from identikit.scanning.statistics import drops, keeps
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import nn
 
+from identikit.confidence.effect import keeps
+from identikit.costing.cost import pass_seconds
 from identikit.errors import BudgetError
 from identikit.families import Family
 from identikit.families.anatomy import Anatomy
@@ -18,11 +20,9 @@ from identikit.pruning.budgets import Budget
 from identikit.pruning.search import Search, Step, parameters_left
 from identikit.results import Front, MetricInfo, Point, ScanResult
 from identikit.results import Score as PointScore
-from identikit.scanning.cost import pass_seconds
 from identikit.scanning.ledger import Measuring
 from identikit.scanning.prepare import At, Candidates, prepare
 from identikit.scanning.spread import spread
-from identikit.scanning.statistics import keeps
 from identikit.surgery.apply import install
 from identikit.surgery.carried import carried, first_paths
 from identikit.surgery.remove import remove

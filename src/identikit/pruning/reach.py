@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from identikit.confidence.effect import drops, keeps
 from identikit.errors import BudgetError
 from identikit.pruning.budgets import Budget
 from identikit.results import MetricInfo
-from identikit.scanning.statistics import drops, keeps
 
 
 def check_reachable(budget: Budget, metric: str, info: MetricInfo, *, most: int, least: float) -> None:

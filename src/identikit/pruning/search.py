@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from identikit.costing.cost import parameters_of
 from identikit.errors import BudgetError
 from identikit.places import inside
 from identikit.plan import Plan
@@ -14,7 +15,6 @@ from identikit.progress import Bar
 from identikit.pruning.budgets import Budget
 from identikit.pruning.reach import check_reachable, ended_early, too_strict
 from identikit.results import MetricInfo, Row
-from identikit.scanning.cost import parameters_of
 from identikit.structure.stacks import members
 
 #: The rows of plans, by name and metric; all are measured in one reading of the data.

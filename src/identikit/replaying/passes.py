@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from identikit.batches import Batch, tensors_of
+from identikit.batches import Batch
 from identikit.families.anatomy import Anatomy
 from identikit.replaying.draws import seed_all
 from identikit.replaying.work import Work
@@ -34,8 +34,7 @@ class Passes:
         self.layers = {path: self.model.get_submodule(path) for path in layers}
         self._open = False
         self._keeps_state: bool | None = None
-        inputs = tensors_of((anatomy.batch.args, anatomy.batch.kwargs))
-        self.device = next((value.device for value in inputs), torch.device("cpu"))
+        self.device = anatomy.device
 
     @property
     def keeps_state(self) -> bool:

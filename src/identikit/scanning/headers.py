@@ -9,12 +9,12 @@ from importlib import metadata
 
 import torch
 
+from identikit.costing.cost import Cost, costs_of, parameters_of
 from identikit.families.anatomy import Anatomy
 from identikit.metrics import Metric
 from identikit.metrics.base import Floats
 from identikit.results import DataInfo, Header, MetricInfo, SiteInfo
 from identikit.results.header import Interval
-from identikit.scanning.cost import Cost, costs_of, parameters_of
 from identikit.sources.readings import Data
 from identikit.structure.fingerprints import Identity
 from identikit.surgery.carried import first_paths

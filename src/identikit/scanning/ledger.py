@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from identikit.confidence.race import Race
+from identikit.crews.crew import Crew
+from identikit.crews.local import Local
+from identikit.crews.worker import Worker
 from identikit.families.anatomy import Anatomy
 from identikit.metrics import Metric
 from identikit.metrics.base import Floats
@@ -17,16 +21,12 @@ from identikit.plan import Plan
 from identikit.progress import Bar
 from identikit.replaying.engine import Engine
 from identikit.results import Header, MetricInfo, Row, ScanResult
-from identikit.scanning.crew import Crew
 from identikit.scanning.filed import Filed
 from identikit.scanning.headers import header_for, metric_info
-from identikit.scanning.local import Local
 from identikit.scanning.part import Part
-from identikit.scanning.race import Race
 from identikit.scanning.rows import cheap_rows, exact_rows, plan_json
 from identikit.scanning.score import Score
 from identikit.scanning.sweep import Sweep
-from identikit.scanning.worker import Worker
 from identikit.sources.readings import Data
 from identikit.structure.fingerprints import Identity, identity_of
 from identikit.surgery.install import install

@@ -13,8 +13,8 @@ from identikit.metrics import Metric
 from identikit.metrics.base import Floats
 from identikit.plan import Plan
 from identikit.results.agreement import CHEAP
-from identikit.scanning import angular, influence, taylor
-from identikit.scanning.spans import whole_blocks
+from identikit.scoring import angular, influence, taylor
+from identikit.scoring.spans import whole_blocks
 
 METHODS = ("exact", *CHEAP, "auto")
 _AT_LEAST = 3  # fewer exact rows have no agreement with the cheap ones

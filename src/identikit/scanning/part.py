@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from identikit import strict_json
+from identikit.crews.crew import Values
 from identikit.errors import ResultError, SaveError
 from identikit.files import explained, locked
-from identikit.metrics.base import Floats
 
 FORMAT = "identikit.part"
-Values = dict[str, Floats]  # metric to the rows of one batch
 
 
 class Part:

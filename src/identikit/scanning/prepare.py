@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from identikit.crews.worker import Recipe
 from identikit.errors import DataError, MetricError, PlanError
 from identikit.families import Family
 from identikit.families.anatomy import anatomy_of
@@ -16,7 +17,6 @@ from identikit.scanning.candidates import At as At
 from identikit.scanning.candidates import candidates, chosen
 from identikit.scanning.ledger import Ledger, Measuring
 from identikit.scanning.score import Score
-from identikit.scanning.worker import Recipe
 from identikit.sources.objects import as_data
 from identikit.sources.readings import Data
 from identikit.surgery.carried import live_plans

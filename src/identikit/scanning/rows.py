@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from identikit.confidence.effect import costs, effect
+from identikit.confidence.race import Race
+from identikit.confidence.ties import ties
 from identikit.metrics import Metric
 from identikit.metrics.base import Floats
 from identikit.plan import Plan
 from identikit.results import MetricInfo, Row
 from identikit.scanning.headers import metric_info
-from identikit.scanning.race import Race
-from identikit.scanning.statistics import costs, effect
-from identikit.scanning.ties import ties
 
 Paired = Mapping[str, tuple[Floats, Floats]]  # by candidate: the full and the edited model's rows, of the same examples
 

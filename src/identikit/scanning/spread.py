@@ -8,15 +8,15 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from identikit.crews.member import Member
+from identikit.crews.packed import Kit
+from identikit.crews.rank_crew import End, RankCrew, helped
+from identikit.crews.ranks import Ranks, joined, world
+from identikit.crews.ray_cluster import cluster, crowd
+from identikit.crews.ray_crew import RayCrew
+from identikit.crews.worker import Worker
 from identikit.errors import IdentikitError, ModelError, WorkersError
-from identikit.scanning.member import Member
-from identikit.scanning.packed import Kit
 from identikit.scanning.prepare import Candidates
-from identikit.scanning.rank_crew import End, RankCrew, helped
-from identikit.scanning.ranks import Ranks, joined, world
-from identikit.scanning.ray_cluster import cluster, crowd
-from identikit.scanning.ray_crew import RayCrew
-from identikit.scanning.worker import Worker
 from identikit.structure.valueless import home_of
 
 T = TypeVar("T")

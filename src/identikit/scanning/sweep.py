@@ -10,17 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from identikit.batches import Batch, fingerprint
+from identikit.confidence.effect import costs
+from identikit.confidence.race import Race
+from identikit.crews.crew import FULL, Crew, Found, Group, Job, Values
+from identikit.crews.local import Local
+from identikit.crews.worker import Worker
 from identikit.metrics import Metric
 from identikit.metrics.base import Floats
 from identikit.plan import Plan
 from identikit.progress import Bar
 from identikit.replaying.engine import Engine
-from identikit.scanning.crew import FULL, Crew, Found, Group, Job
-from identikit.scanning.local import Local
-from identikit.scanning.part import Part, Values
-from identikit.scanning.race import Race
-from identikit.scanning.statistics import costs
-from identikit.scanning.worker import Worker
+from identikit.scanning.part import Part
 from identikit.sources.readings import Data
 
 Rows = dict[str, Floats]  # metric to the rows of all examples seen

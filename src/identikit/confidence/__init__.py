@@ -1,0 +1,1 @@
+"""How sure a ranking is: paired differences with intervals, ties, races."""
