@@ -8,12 +8,11 @@ L; a greedy search that keeps the table from round to round adds only what its l
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from identikit.batches import Batch
 from identikit.plan import RESAMPLE, Edit, Plan
 from identikit.replaying.chunks import Chunks
 from identikit.replaying.edited import Edited
@@ -21,33 +20,10 @@ from identikit.replaying.errors import DamagedError, NotReplayableError
 from identikit.replaying.links import Link, Segment
 from identikit.replaying.passes import Passes
 from identikit.replaying.playing import play
-from identikit.replaying.recording import Recorder, Recording, Step
+from identikit.replaying.recorded import Gone, Recorded, State, bytes_of
+from identikit.replaying.recording import Recorder
 from identikit.replaying.stacking import Member, joined, split
-from identikit.structure.trees import Path, at, leaves, rebuilt
-
-Gone = frozenset[Edit]
-State = Any  # what a layer returned, of which only what is read later is kept
-
-
-@dataclass(eq=False)
-class Recorded:
-    """One batch of the pool: its pass recorded, and the states that are known, by position and what is gone before."""
-
-    batch: Batch
-    number: int
-    recording: Recording
-    known: dict[tuple[int, Gone], State] = field(default_factory=dict)
-    computed: bool = True  # the full model's layers were; else the pass is a skeleton
-
-    def __post_init__(self) -> None:
-        self.steps: dict[str, Step] = {step.path: step for step in self.recording.steps if step.kwargs is not None}
-
-    def bytes(self) -> int:
-        """The memory of the recording and of the states that are known."""
-        held = self.recording.tensors()
-        return bytes_of(held) + sum(
-            bytes_of(state) for (_, gone), state in self.known.items() if gone or not self.computed
-        )
+from identikit.structure.trees import Path, at, rebuilt
 
 
 @dataclass(frozen=True)
@@ -222,9 +198,3 @@ class Chain:
 
 def _copied(_: Path, leaf: Any) -> Any:
     return leaf.clone() if isinstance(leaf, torch.Tensor) else leaf
-
-
-def bytes_of(state: State) -> int:
-    """The memory of a state."""
-    tensors = [leaf for _, leaf in leaves(state) if isinstance(leaf, torch.Tensor)]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -93,12 +93,13 @@ class Engine:
         proof = Proof(self.passes, pair, sampled(plans, self._anatomy.watched))
         return Proving(self.passes, self._recorder, self._suffix, self._of(Plan()), pair, proof)
 
-    def _form(self, proving: Proving, first: Batch, plans: Sequence[Edited]) -> Form | None:
-        """The chains for batches like `first`, where they are right and pay."""
+    def _form(self, proving: Proving, first: Batch, plans: Sequence[Edited], which: str = "") -> Form | None:
+        """The chains for batches like `first`, where they are right and pay. `which` batches, for the note."""
         try:
             found = proving.chains(self._anatomy.watched, self._layers, plans, self._memory)
             wanted = self._asked == "chain" or self._keep
-            if not any([proving.pays(chain, first.examples) for chain in found]) and not wanted:  # noqa: C419
+            gains = [proving.pays(chain, first.examples) for chain in found]  # each also learns the size of its calls
+            if not any(gains) and not wanted:
                 return None
             skeleton = proving.skeleton(found[0]) if len(found) == 1 else None
             if not proving.exact:
@@ -107,7 +108,7 @@ class Engine:
                 proving.chain(chain)
         except NotReplayableError as cause:
             if self._asked == "chain":
-                self.notes.append(f"no chain: {cause}; scanned by suffix replay.")
+                self.notes.append(f"no chain{which}: {cause}; scanned by suffix replay.")
             return None
         exact = proving.exact or self._asked == "chain"  # small products are summed in another order when stacked
         return Form(found, skeleton) if exact else None
@@ -115,7 +116,8 @@ class Engine:
     def _learned(self, batch: Batch, plans: Sequence[Edited]) -> Form | None:
         """The chains for batches that are called in another form than those before."""
         with self.passes.work.checking():
-            return self._form(self._proving(batch, None, plans), batch, plans)
+            which = " for batches whose layers are called in another form"
+            return self._form(self._proving(batch, None, plans), batch, plans, which)
 
     def _suffixed(self, proving: Proving) -> None:
         """Take the suffix replay, where it is right."""

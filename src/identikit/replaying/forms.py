@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import torch
 
 from identikit.batches import Batch
-from identikit.replaying.chain import Chain, Recorded
+from identikit.replaying.chain import Chain
+from identikit.replaying.recorded import Recorded
 from identikit.replaying.skeleton import Skeleton
 from identikit.structure.trees import leaves
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from identikit.batches import Batch
-from identikit.replaying.chain import Chain, Recorded, bytes_of
+from identikit.replaying.chain import Chain
 from identikit.replaying.chunks import Chunks
 from identikit.replaying.edited import Edited
 from identikit.replaying.errors import NotReplayableError
 from identikit.replaying.links import Segment, segments
 from identikit.replaying.passes import Passes
 from identikit.replaying.proof import Proof, sampled
+from identikit.replaying.recorded import Recorded, bytes_of
 from identikit.replaying.recording import Recorder, Recording
 from identikit.replaying.skeleton import Skeleton
 from identikit.replaying.stacking import Member, joined

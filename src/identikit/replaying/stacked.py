@@ -7,11 +7,12 @@ from typing import Any
 
 from identikit.batches import Batch
 from identikit.plan import Edit
-from identikit.replaying.chain import Chain, Recorded, bytes_of
+from identikit.replaying.chain import Chain
 from identikit.replaying.edited import Edited
 from identikit.replaying.errors import NotReplayableError
 from identikit.replaying.forms import Form, Forms
 from identikit.replaying.plain import Numbered, Outputs
+from identikit.replaying.recorded import Recorded, bytes_of
 from identikit.replaying.stacking import Alike
 from identikit.replaying.suffix import Suffix
 
