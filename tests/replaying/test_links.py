@@ -12,7 +12,7 @@ from identikit.replaying.links import Segment, segments
 from identikit.replaying.passes import Passes
 from identikit.replaying.recording import Recorder
 from identikit.replaying.ways import ways_to
-from replaying import odd
+from replaying import odd, odd_batches, odd_ways
 
 LAYERS = [f"layers.{number}" for number in range(odd.DEPTH)]
 
@@ -42,19 +42,19 @@ def test_a_stack_is_one_segment() -> None:
 
 
 def test_the_batch_where_it_lies() -> None:
-    assert {dim for link in found(odd.TimeFirst)[0].links for dim in link.dims.values()} == {1}
+    assert {dim for link in found(odd_batches.TimeFirst)[0].links for dim in link.dims.values()} == {1}
 
 
 def test_two_streams_are_both_carried() -> None:
-    (segment,) = found(odd.TwoStreams)
+    (segment,) = found(odd_ways.TwoStreams)
     assert all(dict(link.carried) == {(0, 0, 0): (0,), (0, 0, 1): (1,)} for link in segment.links[1:])
 
 
 @pytest.mark.parametrize(
     ("kind", "runs"),
     [
-        (odd.LateSkip, [LAYERS[1:]]),
-        (odd.Shared, [["layers.2", "layers.3", "layers.4"]]),
+        (odd_ways.LateSkip, [LAYERS[1:]]),
+        (odd_ways.Shared, [["layers.2", "layers.3", "layers.4"]]),
     ],
 )
 def test_a_segment_ends_where_a_stream_is_read_again(kind: type[odd.Net], runs: list[list[str]]) -> None:
@@ -64,10 +64,10 @@ def test_a_segment_ends_where_a_stream_is_read_again(kind: type[odd.Net], runs: 
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
-        (odd.HandsOutAll, 'what "layers.3" returns is read again later, past "layers.4"'),
-        (odd.LongSkip, '"layers.4" does not take what "layers.3" returns'),
-        (odd.Dense, '"layers.4" does not take what "layers.3" returns'),
-        (odd.NumbersAlong, 'the arguments of "layers.4" hold a value that changes with the number of examples'),
+        (odd_ways.HandsOutAll, 'what "layers.3" returns is read again later, past "layers.4"'),
+        (odd_ways.LongSkip, '"layers.4" does not take what "layers.3" returns'),
+        (odd_ways.Dense, '"layers.4" does not take what "layers.3" returns'),
+        (odd_batches.NumbersAlong, 'the arguments of "layers.4" hold a value that changes with the number of examples'),
     ],
 )
 def test_why_there_is_none(kind: type[odd.Net], why: str) -> None:
@@ -77,5 +77,5 @@ def test_why_there_is_none(kind: type[odd.Net], why: str) -> None:
 
 
 def test_layers_that_do_not_follow_each_other() -> None:
-    with pytest.raises(NotReplayableError, match='^"layers.2" does not take what "layers.0" returns$'):
+    with pytest.raises(NotReplayableError, match=r'^"layers\.2" does not take what "layers\.0" returns$'):
         found(odd.Net, ["layers.0", "layers.2"])

@@ -12,7 +12,7 @@ from torch import nn
 import identikit as ik
 import tiny
 from identikit.batches import Batch
-from replaying import odd
+from replaying import odd, odd_states, odd_ways
 from replaying.held import compared
 
 PLACES: list[str | tuple[str, ...]] = [f"layers.{number}" for number in range(odd.DEPTH)]
@@ -60,7 +60,9 @@ def test_never_wrong_without_a_word(kind: type[odd.Net]) -> None:
 
 
 def test_a_note_reaches_the_result() -> None:
-    result = ik.scan(odd.built(odd.SharedBoard), odd.batches(), "layers.*.up", engine="chain", as_="zero", costs=False)
+    result = ik.scan(
+        odd.built(odd_states.SharedBoard), odd.batches(), "layers.*.up", engine="chain", as_="zero", costs=False
+    )
     assert {row.engine for row in result} == {"loop"}
     assert any(note.endswith("scanned by the plain loop.") for note in result.header.notes)
 
@@ -201,7 +203,7 @@ def test_a_metric_that_writes_into_the_output(asked: str) -> None:
         return found
 
     def rows(engine: str) -> list[float]:
-        net = odd.built(odd.HandsOutAll)
+        net = odd.built(odd_ways.HandsOutAll)
         return [row.edited for row in ik.scan(net, odd.batches(), "layers.*", spoils, engine=engine, as_="identity")]
 
     assert rows(asked) == rows("loop")
