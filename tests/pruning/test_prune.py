@@ -288,6 +288,18 @@ def test_by_the_first_metric_and_all_are_on_the_curve(net: Any, data: Any) -> No
     assert both.front.metric == "loss"
 
 
+def test_every_engine_finds_the_same(net: Any, data: Any) -> None:
+    found = {engine: ik.prune(net, data, metrics="loss", drop=2, engine=engine) for engine in ("loop", "chain", "suffix")}
+    costs = {engine: {row.key: row.effect for row in pruned.scan} for engine, pruned in found.items()}
+    assert costs["chain"] == pytest.approx(costs["loop"], rel=1e-6)
+    assert costs["suffix"] == costs["loop"]
+    assert {engine: {row.engine for row in pruned.scan} for engine, pruned in found.items()} == {
+        "loop": {"loop"}, "chain": {"chain"}, "suffix": {"suffix"}
+    }  # fmt: skip
+    with pytest.raises(MetricError, match='engine="fast" is not known'):
+        ik.prune(net, data, drop=1, engine="fast")
+
+
 def test_by_a_score(net: Any, data: Any) -> None:
     """A score leads, with data or without."""
 

@@ -185,8 +185,10 @@ def test_what_is_no_whole_block_is_refused_with_the_way_out() -> None:
     text = r'"model\.layers\.1\.mlp" is a branch, and influence compares .* Use method="exact" or method="taylor"\.'
     with pytest.raises(RoleError, match=text):
         influence.scores(anatomy, [anatomy.batch], plans(anatomy, ["model.layers.1.mlp"]))
-    with pytest.raises(RoleError, match=r'"model\.layers\.1" is taken out as "zero"|is a block, and influence'):
-        influence.scores(anatomy, [anatomy.batch], plans(anatomy, ["model.layers.1"], "zero"))
+    for op, ways in (("zero", 'method="exact" or method="taylor"'), ("resample", 'method="exact"')):
+        text = rf'^"model\.layers\.1" is taken out as "{op}", and influence compares .* Use {ways}\.$'
+        with pytest.raises(RoleError, match=text):
+            influence.scores(anatomy, [anatomy.batch], plans(anatomy, ["model.layers.1"], op))
 
 
 class Picky(nn.Module):

@@ -22,6 +22,7 @@ def command(
     saved_as: o.Format = "checkpoint",
     resume: o.Resume = False, overwrite: o.Overwrite = False, score: o.Score = None,
     confidence: Annotated[float, typer.Option(help="Of the error bars.")] = 0.95,
+    engine: o.Engine = "auto", batch_memory: o.BatchMemory = None,
     ray: o.Ray = None, workers: o.Workers = None,
     task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, device_map: o.DeviceMap = None,
     trust_remote_code: o.Trust = False,
@@ -44,7 +45,7 @@ def command(
         opened, read, to, saved_as, page=to.with_name(to.name + ".report.html"), resume=resume, overwrite=overwrite,
         at=at, metrics=metric or "fidelity", keep=keep, max_drop=max_drop, drop=drop, params=params,
         score=score, seed=seed, confidence=confidence, as_=as_,
-        ray=ray, workers=workers, name=model, command=said(),
+        engine=engine, batch_memory=batch_memory, ray=ray, workers=workers, name=model, command=said(),
     )  # fmt: skip
     if not speaks():
         return

@@ -20,6 +20,7 @@ from identikit.pruning.budgets import Budget
 from identikit.pruning.search import Search, Step, parameters_left
 from identikit.results import Front, MetricInfo, Point, ScanResult
 from identikit.results import Score as PointScore
+from identikit.scanning.byte_sizes import bytes_of
 from identikit.scanning.ledger import Measuring
 from identikit.scanning.prepare import At, Candidates, prepare
 from identikit.scanning.spread import spread
@@ -63,6 +64,7 @@ def prune(
     keep: float | None = None, max_drop: float | None = None, drop: int | None = None, params: float | None = None,
     method: str = "greedy", score: Any = None, inputs: Any = None, family: Family | None = None, as_: str | None = None,
     batch_size: int | None = None, limit: int | None = None, seed: int = 0, confidence: float = 0.95,
+    engine: str = "auto", batch_memory: int | str | None = None,
     ray: str | None = None, workers: int | None = None,
     to: str | Path | None = None, resume: bool = False, overwrite: bool = False,
     progress: bool | Board | None = None, name: str = "", command: str = "",
@@ -88,7 +90,7 @@ def prune(
     found = prepare(
         model, data, at, metrics, score,
         inputs=inputs, family=family, batch_size=batch_size, limit=limit, as_=as_,
-        how=Measuring(seed=seed, confidence=confidence), keep=True,
+        how=Measuring(seed=seed, confidence=confidence), engine=engine, memory=bytes_of(batch_memory), keep=True,
     )  # fmt: skip
 
     refuse_for_good([edit for each in found.plans.values() for edit in each], "pruned")

@@ -11,10 +11,11 @@ import torch
 
 from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
-from identikit.plan import Edit, Plan
+from identikit.plan import RESAMPLE, Edit, Plan
 from identikit.replacing.layout import features_axis, guessed_axis
 from identikit.scoring.by_example import turned
 from identikit.structure.members import members
+from identikit.structure.roles import OP_OF_ROLE
 from identikit.structure.trees import Path, shape_of
 from identikit.structure.watch import Call, Location
 from identikit.surgery.choose import check_plans
@@ -87,10 +88,11 @@ def _in_order(anatomy: Anatomy, name: str, edits: list[Edit], method: str) -> li
     for edit in edits:
         if edit.op != "identity":
             verdict = anatomy.verdict(edit.at)
-            found = f"a {verdict.role}" if verdict.ok else f'taken out as "{edit.op}"'
+            found = f"a {verdict.role}" if OP_OF_ROLE.get(verdict.role) == edit.op else f'taken out as "{edit.op}"'
+            taylor = "" if edit.op == RESAMPLE else ' or method="taylor"'
             raise RoleError(
                 f'"{edit.at}" is {found}, and {method} compares the stream that enters a whole block with the one that '
-                'leaves it. Use method="exact" or method="taylor".'
+                f'leaves it. Use method="exact"{taylor}.'
             )
         if not anatomy.watched.by_path.get(edit.at) or not _streams(anatomy, edit.at):
             raise RoleError(f'no stream of floating numbers enters "{edit.at}" and leaves it. Use method="exact".')
