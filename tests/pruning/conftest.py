@@ -1,5 +1,6 @@
 """The small model and its data, for every test of this folder."""
 
+from pruning.counted import counted
 from small_net import data, net
 
-__all__ = ["data", "net"]
+__all__ = ["counted", "data", "net"]

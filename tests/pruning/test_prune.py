@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 import identikit as ik
-from identikit.batches import Batch
 from identikit.errors import BudgetError, IdentikitError, MetricError
 from identikit.plan import Plan
 from identikit.replaying.engine import Engine
 from identikit.results import Front
 from identikit.surgery.carried import carried
 from laws.snapshot import Snapshot
+from pruning.counted import left, loss_of
 from small_net import WIDTH, Block, Net, by_hand
 from zoo import weigh
 
@@ -85,44 +85,6 @@ def test_in_train_mode(net: Any, data: Any) -> None:
     assert pruned.model.training
 
 
-def loss_of(value: float) -> Any:
-    """A lower-is-better metric: 1 for the full model, `value` more for each layer that is gone."""
-
-    def cost(output: torch.Tensor, batch: Batch, reference: Any) -> torch.Tensor:
-        # The head of Counted returns how many layers ran.
-        return 1 + value * (4 - output[:, 0])
-
-    cost.higher_is_better = False  # type: ignore[attr-defined]
-    return cost
-
-
-class Counted(Net):
-    """Its output is how many of its layers ran."""
-
-    def forward(self, x: torch.Tensor, labels: Any = None) -> torch.Tensor:
-        start = torch.zeros_like(x)
-        for layer in self.layers:
-            start = layer(start)
-        return start
-
-
-class Adds(Block):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + 1 + 0 * self.branch(x)
-
-
-@pytest.fixture
-def counted() -> Any:
-    model = weigh(Counted())
-    model.layers = nn.ModuleList(Adds() for _ in range(4))
-    return model.eval()
-
-
-def left(output: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Higher is better: the share of the layers that ran, 1 for the full model."""
-    return output[:, 0] / 4
-
-
 @pytest.mark.parametrize(
     ("metric", "how", "dropped"),
     [
@@ -184,7 +146,8 @@ def refusal(kind: type[IdentikitError], model: nn.Module, *args: Any, **how: Any
         (left, {"drop": 0}, "--drop 0 drops nothing; give 1 or more."),
         (left, {"params": 1.5}, "--params 1.5 is no share between 0 and 1: 0.7 keeps 70 % of the parameters."),
         (left, {"max_drop": -1}, "--max-drop -1 is negative; it says how much worse the metric may get."),
-        (left, {"method": "beam"}, 'method="beam" is not known; there is "greedy".'),
+        (left, {"method": "best"}, 'method="best" is not known; there are greedy, beam, span.'),
+        (left, {"method": "beam", "beam": 0}, "beam=0 is how many sets of each size go on: 1 or more."),
     ],
 )  # fmt: skip
 def test_budgets_that_cannot_be_reached(metric: Any, how: dict[str, Any], says: str, counted: Any, data: Any) -> None:
@@ -289,7 +252,9 @@ def test_by_the_first_metric_and_all_are_on_the_curve(net: Any, data: Any) -> No
 
 
 def test_every_engine_finds_the_same(net: Any, data: Any) -> None:
-    found = {engine: ik.prune(net, data, metrics="loss", drop=2, engine=engine) for engine in ("loop", "chain", "suffix")}
+    found = {
+        engine: ik.prune(net, data, metrics="loss", drop=2, engine=engine) for engine in ("loop", "chain", "suffix")
+    }
     costs = {engine: {row.key: row.effect for row in pruned.scan} for engine, pruned in found.items()}
     assert costs["chain"] == pytest.approx(costs["loop"], rel=1e-6)
     assert costs["suffix"] == costs["loop"]

@@ -114,6 +114,11 @@ MaxDrop = Annotated[
     float | None,
     typer.Option(help="How much worse the metric may get, in its own units.", rich_help_panel="Goal"),
 ]
+Way = Annotated[
+    Literal["greedy", "beam", "span"],
+    typer.Option("--method", help="One layer after the other, the best few sets of each size, or neighbours only."),
+]
+Beam = Annotated[int, typer.Option(help="How many sets of each size go on with --method beam.")]
 Drop = Annotated[int | None, typer.Option(help="How many layers go.", rich_help_panel="Goal")]
 Params = Annotated[
     float | None, typer.Option(help="Share of the parameters that may stay, such as 0.7.", rich_help_panel="Goal")

@@ -11,14 +11,15 @@ from torch import nn
 
 from identikit.confidence.effect import keeps
 from identikit.costing.cost import pass_seconds
-from identikit.errors import BudgetError
 from identikit.families import Family
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Plan
 from identikit.progress import Board, board
 from identikit.pruning.budgets import Budget
-from identikit.pruning.search import Search, Step, parameters_left
-from identikit.results import Front, MetricInfo, Point, ScanResult
+from identikit.pruning.search import Search, Way
+from identikit.pruning.step import Step
+from identikit.pruning.ways import check_method, way_of
+from identikit.results import Front, Point, ScanResult
 from identikit.results import Score as PointScore
 from identikit.scanning.byte_sizes import bytes_of
 from identikit.scanning.ledger import Measuring
@@ -62,16 +63,19 @@ class Pruned:
 def prune(
     model: nn.Module, data: Any = None, at: At = None, metrics: Any = "fidelity", *,
     keep: float | None = None, max_drop: float | None = None, drop: int | None = None, params: float | None = None,
-    method: str = "greedy", score: Any = None, inputs: Any = None, family: Family | None = None, as_: str | None = None,
+    method: str = "greedy", beam: int = 4, score: Any = None,
+    inputs: Any = None, family: Family | None = None, as_: str | None = None,
     batch_size: int | None = None, limit: int | None = None, seed: int = 0, confidence: float = 0.95,
     engine: str = "auto", batch_memory: int | str | None = None,
     ray: str | None = None, workers: int | None = None,
     to: str | Path | None = None, resume: bool = False, overwrite: bool = False,
     progress: bool | Board | None = None, name: str = "", command: str = "",
 ) -> Pruned:  # fmt: skip
-    """Drop layers greedily, scoring every layer that is left again after each removal (SLEB, Song et al. 2024).
+    """Drop the layers that the data miss least, until a target; every set that is tried is measured on the data.
 
     Args:
+        method: "greedy": after each removal every layer that is left is scored again (SLEB, Song et al. 2024).
+            "beam": the `beam` best sets of each size go on; "span": the best run of neighbouring layers of each length.
         keep: the share of the full model's score to keep (0.98: at least 98 %, or at most 2 % more of a loss);
             0.98 where no target is given.
         max_drop: how much worse the first metric may get, in its units; for metrics whose full score is not above zero.
@@ -82,8 +86,7 @@ def prune(
     Raises:
         BudgetError: no or several targets, or one that cannot be reached (names the nearest that can). Else as `scan`.
     """
-    if method != "greedy":
-        raise BudgetError(f'method="{method}" is not known; there is "greedy".')
+    check_method(method, beam)
     if keep is None and max_drop is None and drop is None and params is None:
         keep = 0.98
     budget = Budget(keep, max_drop, drop, params)
@@ -92,12 +95,14 @@ def prune(
         inputs=inputs, family=family, batch_size=batch_size, limit=limit, as_=as_,
         how=Measuring(seed=seed, confidence=confidence), engine=engine, memory=bytes_of(batch_memory), keep=True,
     )  # fmt: skip
-
     refuse_for_good([edit for each in found.plans.values() for edit in each], "pruned")
+    way = way_of(method, beam, found.ledger.anatomy, found.plans)
 
     def lead() -> tuple[Plan, Front, ScanResult]:
         with board(progress) as bars:
-            return _searched(found, budget, bars, to=to, resume=resume, overwrite=overwrite, name=name, command=command)
+            return _searched(
+                found, way, budget, bars, to=to, resume=resume, overwrite=overwrite, name=name, command=command
+            )
 
     plan, front, result = spread(found, lead, ray=ray, workers=workers)
     smaller = remove(copy.deepcopy(found.ledger.anatomy.model), plan, inputs=found.ledger.anatomy.batch, family=family)
@@ -105,8 +110,8 @@ def prune(
 
 
 def _searched(
-    found: Candidates, budget: Budget, bars: Board, *, to: str | Path | None, resume: bool, overwrite: bool, name: str,
-    command: str,
+    found: Candidates, way: Way, budget: Budget, bars: Board, *,
+    to: str | Path | None, resume: bool, overwrite: bool, name: str, command: str,
 ) -> tuple[Plan, Front, ScanResult]:  # fmt: skip
     """What to drop, the curve on the way there, and every row that was measured."""
     ledger, path = found.ledger, Path(to) if to is not None else None
@@ -117,12 +122,12 @@ def _searched(
             # the full model first: what cannot be reached is refused before the search
             ledger.measure_all({}, bar, likely=found.plans)
             metric, info = next(iter(ledger.result.header.metrics.items()))
-            search = Search(ledger.anatomy.model, found.plans, metric, info, budget, ledger.measure_all)
+            search = Search(way, metric, info, budget, ledger.measure_all)
             steps, chosen, ended = search.steps(bar)
         done = True
     finally:
         ledger.close(done=done)
-    front = _front(ledger.anatomy, ledger.result, steps, chosen, _goal(budget, metric, info), ended)
+    front = _front(ledger.anatomy, ledger.result, search, steps, chosen, ended)
     return _bound(steps[chosen].plan, ledger.anatomy, ledger.result), front, ledger.result
 
 
@@ -132,22 +137,20 @@ def _bound(plan: Plan, anatomy: Anatomy, scan: ScanResult) -> Plan:
     return plan.bound(plan.fingerprint, scan.header.weights if first_loaded else "", plan.model)
 
 
-def _goal(budget: Budget, metric: str, info: MetricInfo) -> str:
-    return budget.words(metric, info.higher_is_better)
-
-
-def _front(anatomy: Anatomy, scan: ScanResult, steps: list[Step], chosen: int, goal: str, ended: str) -> Front:
+def _front(
+    anatomy: Anatomy, scan: ScanResult, search: Search, steps: list[Step], chosen: int, ended: str
+) -> Front:  # fmt: skip
     latencies = _latencies(anatomy, [step.plan for step in steps])
-    points = [_point(anatomy, scan, step, seconds) for step, seconds in zip(steps, latencies, strict=True)]
-    order = first_paths(anatomy.model, list(steps[chosen].gone))
-    why = [
-        f'"{path}" went {_ordinal(number)}: of the layers left, its absence cost least.'
-        for number, path in enumerate(order)
+    points = [
+        _point(anatomy, scan, step, search.way.space.parameters_left(step.gone), seconds)
+        for step, seconds in zip(steps, latencies, strict=True)
     ]
+    why = search.way.why(steps[: chosen + 1], first_paths(anatomy.model, list(steps[chosen].gone)))
+    goal = search.budget.words(search.metric, search.info.higher_is_better)
     return Front(scan.header, tuple(points), chosen, goal, (*why, f"It stopped there because {ended}"))
 
 
-def _point(anatomy: Anatomy, scan: ScanResult, step: Step, seconds: float) -> Point:
+def _point(anatomy: Anatomy, scan: ScanResult, step: Step, left: int, seconds: float) -> Point:
     infos = scan.header.metrics
     scores = {name: PointScore(info.full, info.full, 0.0) for name, info in infos.items()}
     for name, row in step.rows.items():
@@ -156,7 +159,6 @@ def _point(anatomy: Anatomy, scan: ScanResult, step: Step, seconds: float) -> Po
     info, edited = infos[first], scores[first].edited
     kept = keeps(info.full, edited, info.higher_is_better, name=first) if info.full > 0 else None
     plain = all(edit.op == "identity" and not edit.options for edit in step.plan)
-    left = parameters_left(anatomy.model, step.gone)
     whole = None if plain else _bound(step.plan, anatomy, scan).to_json()
     return Point(step.plan.places, scores, left, kept, seconds, whole)
 
@@ -169,8 +171,3 @@ def _latencies(anatomy: Anatomy, plans: list[Plan]) -> list[float]:
             with install(anatomy, plan, check=False, decoding=False):
                 taken.append(pass_seconds(anatomy))
     return [min(taken[1:]) for taken in seconds]
-
-
-def _ordinal(number: int) -> str:
-    words = ("first", "second", "third", "fourth", "fifth")
-    return words[number] if number < len(words) else f"as number {number + 1}"

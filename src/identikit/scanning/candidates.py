@@ -71,20 +71,22 @@ def chosen(anatomy: Anatomy, at: At) -> list[str]:
 
 def _runs(anatomy: Anatomy, paths: list[str], span: int) -> list[list[str]]:
     """Every run of `span` of the paths in one stack."""
+    lines = lines_of(anatomy, paths)
+    found = [line[start : start + span] for line in lines for start in range(len(line) - span + 1)]
+    if not found:
+        longest = max(lines, key=len, default=[])
+        most = f"the longest run has {len(longest)} ({longest[0]} to {longest[-1]})" if longest else "there is no stack"
+        raise PlaceError(f"span={span}: no stack has so many of these layers one behind the other; {most}.")
+    return found
+
+
+def lines_of(anatomy: Anatomy, paths: Iterable[str]) -> list[list[str]]:
+    """The paths that stand one behind the other in a stack, stack by stack; a layer that no stack holds alone."""
     stacks: dict[tuple[str, str], dict[int, str]] = {}
     for path in paths:
         stack, number, rest = _place_of(anatomy, path)
         stacks.setdefault((stack, rest), {})[number] = path
-    found: list[list[str]] = []
-    longest: list[str] = []
-    for layers in stacks.values():
-        for run in _unbroken(layers):
-            longest = max(longest, run, key=len)
-            found += [run[start : start + span] for start in range(len(run) - span + 1)]
-    if not found:
-        most = f"the longest run has {len(longest)} ({longest[0]} to {longest[-1]})" if longest else "there is no stack"
-        raise PlaceError(f"span={span}: no stack has so many of these layers one behind the other; {most}.")
-    return found
+    return [line for layers in stacks.values() for line in _unbroken(layers)]
 
 
 def _unbroken(layers: Mapping[int, str]) -> list[list[str]]:

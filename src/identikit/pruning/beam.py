@@ -1,0 +1,56 @@
+"""Beam search: the best few sets of layers of each size, each made larger by every layer that is left.
+
+With a width of one it is the greedy search of SLEB (Song et al. 2024): after each removal all layers that are left are
+scored again, because layers interact. A wider beam also finds pairs whose members look dear alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from identikit.pruning.space import Space
+from identikit.pruning.step import Step
+
+
+@dataclass(frozen=True)
+class Beam:
+    """`width`: how many sets of each size go on."""
+
+    space: Space
+    width: int = 1
+
+    def larger(self, best: Sequence[Step]) -> list[Step]:
+        """What is tried next: the best sets so far (the very best first), each with one more layer, each set once."""
+        found: dict[frozenset[str], Step] = {}
+        for step in best[: self.width]:
+            for path in self.space.candidates(step.gone):
+                larger = step.less(path, self.space.plans[path])
+                found.setdefault(frozenset(larger.gone), larger)
+        return list(found.values())
+
+    def ends(self) -> list[tuple[str, ...]]:
+        """The largest sets that can be reached: the largest layers first, and the innermost alone, which are more."""
+        return [self.space.emptied(self.space.by_size()), self.space.emptied(self.space.innermost())]
+
+    def why(self, steps: Sequence[Step], names: Sequence[str]) -> list[str]:
+        """What went, a sentence each; `names`: the present names of what is gone at the last of `steps`."""
+        if self.width > 1:
+            return [why_set(steps[-1], names)] if names else []
+        return [
+            f'"{name}" went {_ordinal(number)}: of the layers left, its absence cost least.'
+            for number, name in enumerate(names)
+        ]
+
+
+def why_set(step: Step, names: Sequence[str]) -> str:
+    """Why these layers went together."""
+    listed = ", ".join(f'"{name}"' for name in names)
+    if len(names) == 1:
+        return f"{listed} went: of the {step.tried} layers tried, its absence cost least."
+    return f"{listed} went: of the {step.tried} sets of {len(names)} layers tried, their absence cost least."
+
+
+def _ordinal(number: int) -> str:
+    words = ("first", "second", "third", "fourth", "fifth")
+    return words[number] if number < len(words) else f"as number {number + 1}"

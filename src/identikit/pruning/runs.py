@@ -1,0 +1,45 @@
+"""Contiguous pruning: of each length, the run of neighbouring layers whose absence costs least.
+
+Gromov et al. 2024 drop such runs by the angle between what enters and what leaves them; here each one is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from identikit.plan import Plan
+from identikit.pruning.beam import why_set
+from identikit.pruning.space import Space
+from identikit.pruning.step import Step
+
+
+@dataclass(frozen=True)
+class Runs:
+    """`lines`: the layers that stand one behind the other, stack by stack."""
+
+    space: Space
+    lines: Sequence[Sequence[str]]
+
+    def larger(self, best: Sequence[Step]) -> list[Step]:
+        """Every run of one layer more than the best so far."""
+        return [self._step(run) for run in self._runs(len(best[0].gone) + 1)]
+
+    def ends(self) -> list[tuple[str, ...]]:
+        """The longest runs that can go."""
+        longest = max(len(line) for line in self.lines)
+        return next((found for length in range(longest, 0, -1) if (found := self._runs(length))), [])
+
+    def why(self, steps: Sequence[Step], names: Sequence[str]) -> list[str]:
+        """What went, in a sentence; `names`: the present names of what is gone at the last of `steps`."""
+        return [why_set(steps[-1], names)] if names else []
+
+    def _runs(self, length: int) -> list[tuple[str, ...]]:
+        windows = [tuple(line[at : at + length]) for line in self.lines for at in range(len(line) - length + 1)]
+        return [run for run in windows if len(self.space.emptied(run)) == length]
+
+    def _step(self, run: Sequence[str]) -> Step:
+        step = Step(Plan())
+        for path in run:
+            step = step.less(path, self.space.plans[path])
+        return step
