@@ -140,11 +140,14 @@ def refusal(kind: type[IdentikitError], model: nn.Module, *args: Any, **how: Any
         (left, {"params": 0.3},
          "--params 0.3 cannot be reached: without all 3 layers that can go, 33.3% of the parameters are left. "
          "Try --params 0.334."),
-        (left, {"keep": 0.9, "drop": 1}, "give one of --keep, --max-drop, --drop, --params; found --keep and --drop."),
+        (left, {"keep": 0.9, "drop": 1}, "give one of --keep, --max-drop, --drop, --params, --flops, --speedup; "
+         "found --keep and --drop."),
         (left, {"keep": 98}, "--keep 98 is no share above 0 and up to 1: 0.98 keeps 98 % of the score."),
         (left, {"keep": float("nan")}, "--keep nan is no share above 0 and up to 1: 0.98 keeps 98 % of the score."),
         (left, {"drop": 0}, "--drop 0 drops nothing; give 1 or more."),
         (left, {"params": 1.5}, "--params 1.5 is no share between 0 and 1: 0.7 keeps 70 % of the parameters."),
+        (left, {"flops": 0.0}, "--flops 0 is no share between 0 and 1: 0.7 keeps 70 % of the FLOPs."),
+        (left, {"speedup": 1.0}, "--speedup 1 is no factor above 1: 1.5 makes a pass 1.5 times as fast."),
         (left, {"max_drop": -1}, "--max-drop -1 is negative; it says how much worse the metric may get."),
         (left, {"method": "best"}, 'method="best" is not known; there are greedy, beam, span.'),
         (left, {"method": "beam", "beam": 0}, "beam=0 is how many sets of each size go on: 1 or more."),

@@ -89,7 +89,7 @@ def test_a_floor_ends_them_too(method: str, counted: Any, data: Any) -> None:
 
 def test_what_ends_a_search_whose_sets_are_not_nested() -> None:
     rows = {"m": Row(("a",), "m", 1.0, 0.25, -0.75)}
-    search = Search(Beam(Space(nn.Module(), {})), "m", MetricInfo(True, 1.0), Budget(keep=0.9), None)  # type: ignore[arg-type]
+    search = Search(Beam(Space(nn.Module(), {})), "m", MetricInfo(True, 1.0), Budget(keep=0.9), None, None)  # type: ignore[arg-type]
     found = search._why_not(Step(Plan(), ("a",)), Step(Plan(), ("b", "c"), rows))
     assert found == "the best set of 2 layers would leave m at 0.25, below the goal."
 

@@ -123,3 +123,9 @@ Drop = Annotated[int | None, typer.Option(help="How many layers go.", rich_help_
 Params = Annotated[
     float | None, typer.Option(help="Share of the parameters that may stay, such as 0.7.", rich_help_panel="Goal")
 ]
+Flops = Annotated[
+    float | None, typer.Option(help="Share of the FLOPs of a pass that may stay, such as 0.7.", rich_help_panel="Goal")
+]
+Speedup = Annotated[
+    float | None, typer.Option(help="How many times as fast a pass is to be, measured here.", rich_help_panel="Goal")
+]

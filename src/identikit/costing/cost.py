@@ -57,6 +57,12 @@ def costs_of(anatomy: Anatomy, paths: Sequence[str]) -> dict[str, Cost]:
     return found
 
 
+def flops_of(anatomy: Anatomy) -> int | None:
+    """FLOPs of one pass of the model, as it is now, over the anatomy's batch; None where that is not known."""
+    found = counted(anatomy, {"": anatomy.model})
+    return found[""].flops
+
+
 def pass_seconds(anatomy: Anatomy) -> float:
     """Seconds of one pass of the model, as it is now, over the anatomy's batch."""
     clock = Clock(anatomy.model)

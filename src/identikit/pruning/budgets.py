@@ -1,8 +1,8 @@
-"""What a prune is to reach: quality kept as a share or absolutely, a number of layers, or a share of the parameters."""
+"""What a prune is to reach: quality kept, a number of layers, a share of the parameters or FLOPs, or a speed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from identikit.confidence.effect import drops, keeps
 from identikit.errors import BudgetError
@@ -10,33 +10,36 @@ from identikit.errors import BudgetError
 
 @dataclass(frozen=True)
 class Budget:
-    """One target; exactly one of the four is given.
+    """One target; exactly one of them is given.
 
     `keep`: the share of the full score that must stay (0.98: at least 98 %, or at most 2 % more of a loss).
-    `max_drop`: how much worse the metric may get, in its own units. `drop`: how many layers go. `params`: the share
-    of parameters that may stay.
+    `max_drop`: how much worse the metric may get, in its own units. `drop`: how many layers go. `params`, `flops`: the
+    share of parameters, or of the FLOPs of a pass, that may stay. `speedup`: how many times as fast a pass is to be.
     """
 
     keep: float | None = None
     max_drop: float | None = None
     drop: int | None = None
     params: float | None = None
+    flops: float | None = None
+    speedup: float | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name in ("keep", "max_drop", "drop", "params") if getattr(self, name) is not None]
+        options = {each.name: f"--{each.name.replace('_', '-')}" for each in fields(self)}
+        given = [option for name, option in options.items() if getattr(self, name) is not None]
         if len(given) != 1:
-            found = " and ".join(f"--{name.replace('_', '-')}" for name in given) or "none"
-            raise BudgetError(f"give one of --keep, --max-drop, --drop, --params; found {found}.")
+            raise BudgetError(f"give one of {', '.join(options.values())}; found {' and '.join(given) or 'none'}.")
         if self.keep is not None and not 0 < self.keep <= 1:
             raise BudgetError(f"--keep {self.keep:g} is no share above 0 and up to 1: 0.98 keeps 98 % of the score.")
         if self.max_drop is not None and not self.max_drop >= 0:
             raise BudgetError(f"--max-drop {self.max_drop:g} is negative; it says how much worse the metric may get.")
         if self.drop is not None and self.drop < 1:
             raise BudgetError(f"--drop {self.drop} drops nothing; give 1 or more.")
-        if self.params is not None and not 0 < self.params < 1:
-            raise BudgetError(
-                f"--params {self.params:g} is no share between 0 and 1: 0.7 keeps 70 % of the parameters."
-            )
+        for option, share, of in (("--params", self.params, "parameters"), ("--flops", self.flops, "FLOPs")):
+            if share is not None and not 0 < share < 1:
+                raise BudgetError(f"{option} {share:g} is no share between 0 and 1: 0.7 keeps 70 % of the {of}.")
+        if self.speedup is not None and not 1 < self.speedup < float("inf"):
+            raise BudgetError(f"--speedup {self.speedup:g} is no factor above 1: 1.5 makes a pass 1.5 times as fast.")
 
     @property
     def floor(self) -> bool:
@@ -49,11 +52,13 @@ class Budget:
             return keeps(full, edited, higher, name=name) >= self.keep
         return self.max_drop is None or drops(full, edited, higher) <= self.max_drop
 
-    def reached(self, dropped: int, share_left: float) -> bool:
-        """Whether a budget of size is met."""
-        if self.drop is not None:
-            return dropped >= self.drop
-        return self.params is not None and share_left <= self.params
+    def reached(self, amount: float) -> bool:
+        """Whether a budget of size is met; `amount`: of what it counts (amounts.py)."""
+        share = self.params or self.flops
+        if share is not None:
+            return amount <= share
+        goal = self.drop or self.speedup
+        return goal is not None and amount >= goal
 
     def words(self, metric: str, higher: bool) -> str:
         """The goal as a person says it."""
@@ -65,4 +70,7 @@ class Budget:
             return f"{metric} at most {self.max_drop:g} {'lower' if higher else 'higher'} than the full model's"
         if self.drop is not None:
             return f"drop {self.drop} layer{'s' if self.drop > 1 else ''}"
-        return f"at most {(self.params or 0) * 100:.4g} % of the parameters"
+        if self.speedup is not None:
+            return f"a pass {self.speedup:g} times as fast"
+        share, of = (self.params, "parameters") if self.params is not None else (self.flops, "FLOPs")
+        return f"at most {(share or 0) * 100:.4g} % of the {of}"

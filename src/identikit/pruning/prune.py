@@ -10,11 +10,11 @@ from typing import Any
 from torch import nn
 
 from identikit.confidence.effect import keeps
-from identikit.costing.cost import pass_seconds
 from identikit.families import Family
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Plan
 from identikit.progress import Board, board
+from identikit.pruning.amounts import Amounts, pass_times
 from identikit.pruning.budgets import Budget
 from identikit.pruning.search import Search, Way
 from identikit.pruning.step import Step
@@ -25,12 +25,9 @@ from identikit.scanning.byte_sizes import bytes_of
 from identikit.scanning.ledger import Measuring
 from identikit.scanning.prepare import At, Candidates, prepare
 from identikit.scanning.spread import spread
-from identikit.surgery.apply import install
 from identikit.surgery.carried import carried, first_paths
 from identikit.surgery.remove import remove
 from identikit.surgery.resampled import refuse_for_good
-
-_PASSES = 7  # timed for each point, in turn, after one that warms up
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,7 @@ class Pruned:
 def prune(
     model: nn.Module, data: Any = None, at: At = None, metrics: Any = "fidelity", *,
     keep: float | None = None, max_drop: float | None = None, drop: int | None = None, params: float | None = None,
+    flops: float | None = None, speedup: float | None = None,
     method: str = "greedy", beam: int = 4, score: Any = None,
     inputs: Any = None, family: Family | None = None, as_: str | None = None,
     batch_size: int | None = None, limit: int | None = None, seed: int = 0, confidence: float = 0.95,
@@ -79,7 +77,8 @@ def prune(
         keep: the share of the full model's score to keep (0.98: at least 98 %, or at most 2 % more of a loss);
             0.98 where no target is given.
         max_drop: how much worse the first metric may get, in its units; for metrics whose full score is not above zero.
-        drop: how many layers go. params: the share of the parameters that may stay.
+        drop: how many layers go. params, flops: the share of the parameters, or of the FLOPs of a pass over the first
+            batch, that may stay. speedup: how many times as fast that pass is to be, measured here.
         to: a file that every measured row is written to; with `resume` a prune that was cut short goes on there.
         Everything else as in `scan`.
 
@@ -87,9 +86,8 @@ def prune(
         BudgetError: no or several targets, or one that cannot be reached (names the nearest that can). Else as `scan`.
     """
     check_method(method, beam)
-    if keep is None and max_drop is None and drop is None and params is None:
-        keep = 0.98
-    budget = Budget(keep, max_drop, drop, params)
+    targets = (max_drop, drop, params, flops, speedup)
+    budget = Budget(0.98 if keep is None and targets == (None,) * len(targets) else keep, *targets)
     found = prepare(
         model, data, at, metrics, score,
         inputs=inputs, family=family, batch_size=batch_size, limit=limit, as_=as_,
@@ -122,7 +120,8 @@ def _searched(
             # the full model first: what cannot be reached is refused before the search
             ledger.measure_all({}, bar, likely=found.plans)
             metric, info = next(iter(ledger.result.header.metrics.items()))
-            search = Search(way, metric, info, budget, ledger.measure_all)
+            amounts = Amounts(ledger.anatomy, way.space, budget)
+            search = Search(way, metric, info, budget, ledger.measure_all, amounts)
             steps, chosen, ended = search.steps(bar)
         done = True
     finally:
@@ -140,7 +139,7 @@ def _bound(plan: Plan, anatomy: Anatomy, scan: ScanResult) -> Plan:
 def _front(
     anatomy: Anatomy, scan: ScanResult, search: Search, steps: list[Step], chosen: int, ended: str
 ) -> Front:  # fmt: skip
-    latencies = _latencies(anatomy, [step.plan for step in steps])
+    latencies = pass_times(anatomy, [step.plan for step in steps])
     points = [
         _point(anatomy, scan, step, search.way.space.parameters_left(step.gone), seconds)
         for step, seconds in zip(steps, latencies, strict=True)
@@ -161,13 +160,3 @@ def _point(anatomy: Anatomy, scan: ScanResult, step: Step, left: int, seconds: f
     plain = all(edit.op == "identity" and not edit.options for edit in step.plan)
     whole = None if plain else _bound(step.plan, anatomy, scan).to_json()
     return Point(step.plan.places, scores, left, kept, seconds, whole)
-
-
-def _latencies(anatomy: Anatomy, plans: list[Plan]) -> list[float]:
-    """Seconds of a pass over the first batch under each plan: the fastest of a few, as a busy machine only adds."""
-    seconds: list[list[float]] = [[] for _ in plans]
-    for _ in range(_PASSES + 1):
-        for plan, taken in zip(plans, seconds, strict=True):
-            with install(anatomy, plan, check=False, decoding=False):
-                taken.append(pass_seconds(anatomy))
-    return [min(taken[1:]) for taken in seconds]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from identikit.confidence.effect import drops, keeps
 from identikit.errors import BudgetError
@@ -11,34 +11,45 @@ from identikit.pruning.budgets import Budget
 from identikit.results import MetricInfo
 
 
-def check_reachable(budget: Budget, metric: str, info: MetricInfo, *, most: int, least: float) -> None:
-    """Refuse before any work what arithmetic alone rules out.
+def check_reachable(budget: Budget, metric: str, info: MetricInfo, *, most: int, furthest: Callable[[], float]) -> None:
+    """Refuse before any work what cannot be.
 
-    `most`: how many layers can go. `least`: the share of the parameters that is then left. Raises BudgetError, and
-    MetricError for a share of a score that is not above zero.
+    `most`: how many layers can go. `furthest`: what the budget counts is then this. Raises BudgetError, and MetricError
+    for a share of a score that is not above zero.
     """
     if budget.keep is not None:
         keeps(info.full, info.full, info.higher_is_better, name=metric)
     if most == 0:
         raise BudgetError("nothing can be dropped: each stack keeps one layer. Name inner layers with --at (at=...).")
+    if budget.floor:
+        return
+    amount = furthest()
     if budget.drop is not None and budget.drop > most:
         can = "1 layer can go" if most == 1 else f"{most} layers can go"
         raise BudgetError(f"--drop {budget.drop} cannot be reached: {can}. Try --drop {most}.")
-    if budget.params is not None and least > budget.params:
-        raise BudgetError(
-            f"--params {budget.params:g} cannot be reached: without all {most} layers that can go, "
-            f"{least:.1%} of the parameters are left. {_try_params(least)}"
-        )
+    if not budget.reached(amount):
+        asked, found, nearest = _amount(budget, amount)
+        raise BudgetError(f"{asked} cannot be reached: without all {most} layers that can go, {found}. {nearest}")
 
 
-def ended_early(budget: Budget, dropped: int, left: float) -> str:
+def ended_early(budget: Budget, dropped: int, amount: float) -> str:
     """The message for a search that ran out of layers before its goal."""
     if budget.drop is not None:
         return f"--drop {budget.drop} was not reached: after {dropped} no further layer can go. Try --drop {dropped}."
-    return (
-        f"--params {budget.params:g} was not reached: after {dropped} layers no further one can go, and "
-        f"{left:.1%} of the parameters are left. {_try_params(left)}"
-    )
+    asked, found, nearest = _amount(budget, amount)
+    return f"{asked} was not reached: after {dropped} layers no further one can go, and {found}. {nearest}"
+
+
+def _amount(budget: Budget, amount: float) -> tuple[str, str, str]:
+    """What was asked, what was found, what to try instead."""
+    if budget.speedup is not None:
+        nearest = math.floor(amount * 20) / 20  # the next measurement is another one
+        advice = f"Try --speedup {nearest:g}." if nearest > 1 else "Try --drop 1."
+        return f"--speedup {budget.speedup:g}", f"a pass is {amount:.2f} times as fast", advice
+    option, share, of = ("params", budget.params, "parameters") if budget.params else ("flops", budget.flops, "FLOPs")
+    nearest = math.ceil(amount * 1000) / 1000
+    advice = f"Try --{option} {nearest:g}." if nearest < 1 else "Try --drop 1."
+    return f"--{option} {share:g}", f"{amount:.1%} of the {of} are left", advice
 
 
 def too_strict(budget: Budget, metric: str, info: MetricInfo, edited: float, path: str, paths: Iterable[str]) -> str:
@@ -66,8 +77,3 @@ def _up(cost: float) -> str:
     """`cost` in three digits, rounded up: a budget of it is met."""
     step = 10.0 ** (math.floor(math.log10(cost)) - 2)
     return f"{math.ceil(cost / step) * step:.3g}"
-
-
-def _try_params(share: float) -> str:
-    nearest = math.ceil(share * 1000) / 1000
-    return f"Try --params {nearest:g}." if nearest < 1 else "Try --drop 1."

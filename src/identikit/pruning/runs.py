@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from identikit.plan import Plan
 from identikit.pruning.beam import why_set
 from identikit.pruning.space import Space
 from identikit.pruning.step import Step
@@ -23,7 +22,7 @@ class Runs:
 
     def larger(self, best: Sequence[Step]) -> list[Step]:
         """Every run of one layer more than the best so far."""
-        return [self._step(run) for run in self._runs(len(best[0].gone) + 1)]
+        return [self.space.step(run) for run in self._runs(len(best[0].gone) + 1)]
 
     def ends(self) -> list[tuple[str, ...]]:
         """The longest runs that can go."""
@@ -37,9 +36,3 @@ class Runs:
     def _runs(self, length: int) -> list[tuple[str, ...]]:
         windows = [tuple(line[at : at + length]) for line in self.lines for at in range(len(line) - length + 1)]
         return [run for run in windows if len(self.space.emptied(run)) == length]
-
-    def _step(self, run: Sequence[str]) -> Step:
-        step = Step(Plan())
-        for path in run:
-            step = step.less(path, self.space.plans[path])
-        return step

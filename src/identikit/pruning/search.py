@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 from identikit.errors import BudgetError
 from identikit.plan import Plan
 from identikit.progress import Bar
+from identikit.pruning.amounts import Amounts
 from identikit.pruning.budgets import Budget
 from identikit.pruning.reach import check_reachable, ended_early, too_strict
 from identikit.pruning.space import Space
@@ -44,6 +46,7 @@ class Search:
     info: MetricInfo
     budget: Budget
     measure: Measure
+    amounts: Amounts
 
     def steps(self, bar: Bar) -> tuple[list[Step], int, str]:
         """The best model of each size, which one was chosen, and why the search ended there.
@@ -59,11 +62,11 @@ class Search:
                 if len(steps) == 2:
                     raise BudgetError(self._too_strict(best[0]))
                 return steps, len(steps) - 2, self._why_not(steps[-2], best[0])
-            if self.budget.reached(len(best[0].gone), self.way.space.share_left(best[0].gone)):
+            if not self.budget.floor and self.budget.reached(self.amounts.of(best[0])):
                 return steps, len(steps) - 1, "the goal is reached."
         if not self.budget.floor:
-            gone = steps[-1].gone
-            raise BudgetError(ended_early(self.budget, len(gone), self.way.space.share_left(gone)))
+            last = steps[-1]
+            raise BudgetError(ended_early(self.budget, len(last.gone), self.amounts.of(last)))
         return steps, len(steps) - 1, "no further layer can go: each stack keeps one."
 
     def _ranked(self, tried: list[Step], bar: Bar) -> list[Step]:
@@ -82,8 +85,8 @@ class Search:
     def _check_reachable(self) -> None:
         ends = self.way.ends()
         most = max((len(gone) for gone in ends), default=0)
-        least = min((self.way.space.share_left(gone) for gone in ends), default=1.0)
-        check_reachable(self.budget, self.metric, self.info, most=most, least=least)
+        furthest = functools.partial(self.amounts.furthest, ends)
+        check_reachable(self.budget, self.metric, self.info, most=most, furthest=furthest)
 
     def _too_strict(self, best: Step) -> str:
         edited = best.rows[self.metric].edited

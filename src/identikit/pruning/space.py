@@ -10,7 +10,7 @@ from torch import nn
 from identikit.costing.cost import parameters_of
 from identikit.places import inside
 from identikit.plan import Plan
-from identikit.pruning.step import without
+from identikit.pruning.step import Step, without
 from identikit.structure.stacks import members
 
 
@@ -32,6 +32,13 @@ class Space:
             and not any(inside(path, outer) for outer in gone)
             and left.get(path.rpartition(".")[0], 2) > 1
         ]
+
+    def step(self, gone: Iterable[str]) -> Step:
+        """The step on which these layers are gone."""
+        step = Step(Plan())
+        for path in gone:
+            step = step.less(path, self.plans[path])
+        return step
 
     def emptied(self, order: Iterable[str]) -> tuple[str, ...]:
         """What is gone once every layer went that can, in this order."""

@@ -1,0 +1,82 @@
+"""Budgets of FLOPs and of speed: what is counted, when they are reached, what is said where they are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import identikit as ik
+from identikit.errors import BudgetError
+from identikit.families.anatomy import Anatomy
+from identikit.pruning import amounts
+from small_net import WIDTH
+
+
+def test_flops(net: Any, data: Any) -> None:
+    """Four equal blocks, and a head that costs little."""
+    pruned = ik.prune(net, data, flops=0.55)
+    assert pruned.front.choice.dropped == 2
+    assert pruned.front.goal == "at most 55 % of the FLOPs"
+    says = refused(net, data, flops=0.1)
+    assert says.startswith("--flops 0.1 cannot be reached: without all 3 layers that can go, ")
+    left = float(says.rpartition(" ")[2].rstrip("."))
+    assert ik.prune(net, data, flops=left).front.choice.dropped == 3
+
+
+def refused(net: Any, data: Any, **how: Any) -> str:
+    with pytest.raises(BudgetError) as caught:
+        ik.prune(net, data, **how)
+    return str(caught.value)
+
+
+class Fused(nn.Module):
+    """A kernel whose products torch does not count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.LSTM(WIDTH, WIDTH)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.cells(x.reshape(1, -1, WIDTH))[0].reshape(x.shape)
+
+
+def test_flops_that_are_not_known(net: Any, data: Any) -> None:
+    net.layers.insert(1, Fused())
+    assert refused(net, data, flops=0.5) == (
+        "--flops needs the FLOPs of every operation, and torch's counter does not know all of this model's. "
+        "Use --params or --speedup."
+    )
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass takes a second for each layer that runs, and one more."""
+
+    def seconds(anatomy: Anatomy) -> float:
+        ran = [layer for layer in anatomy.model.layers if "forward" not in vars(layer)]  # type: ignore[union-attr]
+        return 1.0 + len(ran)
+
+    monkeypatch.setattr(amounts, "pass_seconds", seconds)
+
+
+@pytest.mark.usefixtures("clock")
+def test_speedup(net: Any, data: Any) -> None:
+    pruned = ik.prune(net, data, speedup=1.6)
+    assert pruned.front.choice.dropped == 2  # 5 / 3; one fewer: 5 / 4
+    assert pruned.front.goal == "a pass 1.6 times as fast"
+    assert [point.latency for point in pruned.front.points] == [5.0, 4.0, 3.0]
+    assert refused(net, data, speedup=4) == (
+        "--speedup 4 cannot be reached: without all 3 layers that can go, a pass is 2.50 times as fast. "
+        "Try --speedup 2.5."
+    )
+
+
+def test_a_pass_is_timed_for_real(net: Any, data: Any) -> None:
+    """Four wide layers: without one of them a pass is faster, whatever else this machine does."""
+    torch.manual_seed(0)
+    wide = nn.Sequential(*(nn.Sequential(nn.Linear(512, 512), nn.Tanh()) for _ in range(4))).eval()
+    pruned = ik.prune(wide, [torch.randn(256, 512)], at="*", speedup=1.1, as_="identity")
+    assert 1 <= pruned.front.choice.dropped <= 2
