@@ -16,10 +16,10 @@ from small_net import WIDTH
 
 
 def test_flops(net: Any, data: Any) -> None:
-    """Four equal blocks, and a head that costs little."""
-    pruned = ik.prune(net, data, flops=0.55)
+    """Four equal blocks, and a head of half the size: with one of them gone 78 % are left, with two 56 %."""
+    pruned = ik.prune(net, data, flops=0.7)
     assert pruned.front.choice.dropped == 2
-    assert pruned.front.goal == "at most 55 % of the FLOPs"
+    assert pruned.front.goal == "at most 70 % of the FLOPs"
     says = refused(net, data, flops=0.1)
     assert says.startswith("--flops 0.1 cannot be reached: without all 3 layers that can go, ")
     left = float(says.rpartition(" ")[2].rstrip("."))
