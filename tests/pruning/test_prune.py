@@ -167,6 +167,17 @@ def test_the_nearest_budget_that_is_named_can_be_reached(net: Any, data: Any) ->
         assert len(pruned.plan) >= 1
 
 
+def test_a_floor_holds_at_the_worse_end_of_the_interval(net: Any, data: Any) -> None:
+    rows = ik.prune(net, data, metrics="loss", drop=1).scan
+    best = min(rows, key=lambda row: row.edited)
+    assert best.high is not None
+    point, surely = best.effect, best.high
+    assert len(ik.prune(net, data, metrics="loss", max_drop=max(0.0, surely) + 1e-6).plan) >= 1
+    between = (max(point, 0.0) + surely) / 2
+    says = refusal(BudgetError, net, data, metrics="loss", max_drop=between)
+    assert " of loss at the worse end of its interval. Try --max-drop " in says
+
+
 def test_keep_needs_a_score_above_zero(net: Any, data: Any) -> None:
     """kl of the full model to itself is 0: a share of it means nothing."""
     assert refusal(MetricError, net, data, metrics="kl", keep=0.98) == (

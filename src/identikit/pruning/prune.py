@@ -75,7 +75,7 @@ def prune(
         method: "greedy": after each removal every layer that is left is scored again (SLEB, Song et al. 2024).
             "beam": the `beam` best sets of each size go on; "span": the best run of neighbouring layers of each length.
         keep: the share of the full model's score to keep (0.98: at least 98 %, or at most 2 % more of a loss);
-            0.98 where no target is given.
+            0.98 where no target is given. This floor and the next must hold at the worse end of the score's interval.
         max_drop: how much worse the first metric may get, in its units; for metrics whose full score is not above zero.
         drop: how many layers go. params, flops: the share of the parameters, or of the FLOPs of a pass over the first
             batch, that may stay. speedup: how many times as fast that pass is to be, measured here.

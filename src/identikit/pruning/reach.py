@@ -52,8 +52,13 @@ def _amount(budget: Budget, amount: float) -> tuple[str, str, str]:
     return f"--{option} {share:g}", f"{amount:.1%} of the {of} are left", advice
 
 
-def too_strict(budget: Budget, metric: str, info: MetricInfo, edited: float, path: str, paths: Iterable[str]) -> str:
-    """The message for a floor that even the best single drop, of the layer at `path`, breaks."""
+def too_strict(
+    budget: Budget, metric: str, info: MetricInfo, edited: float, path: str, paths: Iterable[str], read: str
+) -> str:
+    """The message for a floor that even the best single drop, of the layer at `path`, breaks.
+
+    `edited`: its score; `read`: where it was read, where that is not the score itself.
+    """
     cost = drops(info.full, edited, info.higher_is_better)
     absolute = f"--max-drop {_up(cost)}"
     if budget.keep is not None:
@@ -68,8 +73,8 @@ def too_strict(budget: Budget, metric: str, info: MetricInfo, edited: float, pat
     where = ", ".join(f'"{stack}.*"' if stack else '"*"' for stack in stacks)
     layer = path.rpartition(".")[2] if len(stacks) == 1 else path
     return (
-        f"{asked} cannot be reached by dropping any layer of {where}; the best single drop (layer {layer}) {found}. "
-        f"Try {nearest}, or heal after dropping."
+        f"{asked} cannot be reached by dropping any layer of {where}; the best single drop (layer {layer}) "
+        f"{found}{read}. Try {nearest}, or heal after dropping."
     )
 
 

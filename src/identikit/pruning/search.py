@@ -79,8 +79,14 @@ class Search:
         return sorted(judged, key=lambda step: sign * step.rows[self.metric].edited)
 
     def _holds(self, step: Step) -> bool:
-        edited = step.rows[self.metric].edited
+        edited = self._cautious(step)
         return self.budget.holds(self.info.full, edited, self.info.higher_is_better, self.metric)
+
+    def _cautious(self, step: Step) -> float:
+        """The score at the worse end of its interval: a floor is kept as surely as the data can say."""
+        row = step.rows[self.metric]
+        end = row.low if self.info.higher_is_better else row.high
+        return row.edited if end is None else row.full + end
 
     def _check_reachable(self) -> None:
         ends = self.way.ends()
@@ -89,16 +95,18 @@ class Search:
         check_reachable(self.budget, self.metric, self.info, most=most, furthest=furthest)
 
     def _too_strict(self, best: Step) -> str:
-        edited = best.rows[self.metric].edited
-        return too_strict(self.budget, self.metric, self.info, edited, best.gone[-1], self.way.space.plans)
+        edited, ends = self._cautious(best), self._cautious(best) != best.rows[self.metric].edited
+        where = " at the worse end of its interval" if ends else ""
+        return too_strict(self.budget, self.metric, self.info, edited, best.gone[-1], self.way.space.plans, where)
 
     def _why_not(self, chosen: Step, failed: Step) -> str:
-        higher, edited = self.info.higher_is_better, failed.rows[self.metric].edited
+        higher, edited, end = self.info.higher_is_better, failed.rows[self.metric].edited, self._cautious(failed)
+        surely = f" (at the worse end of its interval {end:.4g})" if f"{end:.4g}" != f"{edited:.4g}" else ""
         more = set(failed.gone) - set(chosen.gone)
         nested = len(more) == 1 and set(chosen.gone) < set(failed.gone)
         what = f'dropping "{more.pop()}" as well' if nested else f"the best set of {len(failed.gone)} layers"
         return (
-            f"{what} would leave {self.metric} at {edited:.4g}, below the goal."
+            f"{what} would leave {self.metric} at {edited:.4g}{surely}, below the goal."
             if higher
-            else f"{what} would bring {self.metric} to {edited:.4g}, above the goal."
+            else f"{what} would bring {self.metric} to {edited:.4g}{surely}, above the goal."
         )
