@@ -16,6 +16,7 @@ PAGES = [
     "docs/growth.md",
     "docs/identity.md",
     "docs/mistakes.md",
+    "docs/prune.md",
     "docs/replace.md",
     "docs/practice.md",
     "docs/scan.md",
