@@ -265,10 +265,10 @@ def test_by_the_first_metric_and_all_are_on_the_curve(net: Any, data: Any) -> No
     assert both.front.metric == "loss"
 
 
-def test_every_engine_finds_the_same(net: Any, data: Any) -> None:
-    found = {
-        engine: ik.prune(net, data, metrics="loss", drop=2, engine=engine) for engine in ("loop", "chain", "suffix")
-    }
+@pytest.mark.parametrize("method", ["greedy", "beam", "span"])
+def test_every_engine_finds_the_same(method: str, net: Any, data: Any) -> None:
+    how: dict[str, Any] = {"metrics": "loss", "drop": 3, "method": method, "beam": 2}
+    found = {engine: ik.prune(net, data, engine=engine, **how) for engine in ("loop", "chain", "suffix")}
     costs = {engine: {row.key: row.effect for row in pruned.scan} for engine, pruned in found.items()}
     assert costs["chain"] == pytest.approx(costs["loop"], rel=1e-6)
     assert costs["suffix"] == costs["loop"]
