@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from identikit.replaying.recording import Recording, Step
+from identikit.replaying.recording import Recording
 from identikit.structure.override import Forward, overriding
 
 
@@ -19,6 +19,8 @@ class Player:
         self._steps = recording.steps
         self._live = live
         self._given = given
+        #: The steps around one with another output: they are entered, not handed out.
+        self._entered = {step.number for step in self._steps for own in given if step.number < own < step.after}
         self._at = 0
         self._playing = True
 
@@ -38,17 +40,13 @@ class Player:
             if number in self._given:
                 self._at = step.after
                 return self._given[number]
-            if step.after <= self._live and not step.computed and not self._holds_given(step):
+            if step.after <= self._live and not step.computed and number not in self._entered:
                 self._at = step.after
                 return step.handed()
             self._at += 1
             return forward(*args, **kwargs)
 
         return played
-
-    def _holds_given(self, step: Step) -> bool:
-        """Whether a step with another output lies inside."""
-        return any(step.number < number < step.after for number in self._given)
 
 
 def play(

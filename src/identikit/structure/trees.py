@@ -10,10 +10,13 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 Path = tuple[str | int, ...]
+_LEAVES = (torch.Tensor, str, int, float, type(None))  # most of what there is: nothing else is asked of these
 
 
 def children(tree: Any) -> list[tuple[str | int, Any]] | None:
     """What lies directly inside `tree`, each with its key; None for a leaf (a torch.Size is one)."""
+    if isinstance(tree, _LEAVES):
+        return None
     if isinstance(tree, Mapping):
         return list(tree.items())
     if isinstance(tree, (tuple, list)) and not isinstance(tree, torch.Size):
