@@ -163,6 +163,21 @@ def test_apply(form: str, run: Run, models: Path, tmp_path: Path) -> None:
     assert (to / "tokenizer.json").is_file()
 
 
+def test_apply_a_point_of_a_curve(run: Run, models: Path, tmp_path: Path) -> None:
+    """Another point than the one that was chosen: from the file alone, without the data."""
+    data = ("--data", models / "labelled.csv", "--limit", 3)
+    assert run("prune", models / "classifier", *data, "--drop", 2, "--to", tmp_path / "two").code == 0
+    curve = tmp_path / "two.front.json"
+    said = run("apply", models / "classifier", curve, "--point", 1, "--to", tmp_path / "one")
+    assert said.code == 0, said
+    (place,) = Front.read(curve).points[1].places
+    assert f"removed {place}; saved and proved" in said.err
+    assert torch.equal(logits(ik.load(tmp_path / "one")), logits(ik.remove(ik.load(models / "classifier"), place)))
+    said = run("apply", models / "classifier", curve, "--point", 3, "--to", tmp_path / "three")
+    assert (said.code, said.out) == (2, "")
+    assert "no point of this front has 3 layers dropped; there are 0, 1, 2." in said.err
+
+
 def test_apply_to_a_function(run: Run, models: Path, tmp_path: Path) -> None:
     Plan.of(["layers.0"]).write(tmp_path / "plan.json")
     mine = f"{models}/mine.py"

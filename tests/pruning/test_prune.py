@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 import identikit as ik
-from identikit.errors import BudgetError, IdentikitError, MetricError
+from identikit.errors import BudgetError, IdentikitError, MetricError, ResultError
 from identikit.plan import Plan
 from identikit.replaying.engine import Engine
 from identikit.results import Front
@@ -355,6 +356,22 @@ def test_files_keep_to_their_schemas(net: Any, data: Any, tmp_path: Path) -> Non
     assert Front.read(tmp_path / "front.json") == pruned.front
     assert Plan.read(tmp_path / "plan.json") == pruned.plan
     assert ik.ScanResult.read(tmp_path / "scan.jsonl") == pruned.scan
+
+
+def test_another_point_of_the_curve(net: Any, data: Any) -> None:
+    """Its plan is on the curve: no data, and no model is measured again."""
+    pruned = ik.prune(net, data, drop=3)
+    for dropped, point in enumerate(pruned.front.points):
+        plan = pruned.front.plan(dropped)
+        assert plan.places == point.places
+        assert plan.fingerprint == pruned.plan.fingerprint
+    smaller = ik.remove(copy.deepcopy(net), pruned.front.plan(1), inputs=data[0][0])
+    with ik.bypass(net, pruned.front.points[1].places[0], inputs=data[0][0]):
+        assert torch.equal(smaller(data[0][0]), net(data[0][0]))
+    with pytest.raises(ResultError, match=r"^no point of this front has 4 layers dropped; there are 0, 1, 2, 3\.$"):
+        pruned.front.plan(4)
+    zeros = ik.prune(net, data, ["layers.*.branch"], drop=1)
+    assert zeros.front.plan(1) == zeros.plan
 
 
 def test_it_says_why(counted: Any, data: Any) -> None:

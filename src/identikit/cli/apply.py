@@ -18,9 +18,15 @@ EXAMPLE = "Example:  identikit apply ./my-bert plan.json --to smaller"
 def command(
     model: o.Model,
     plan: Annotated[
-        Path, typer.Argument(help="A plan file, such as the plan.json of a pruned folder.", show_default=False)
+        Path,
+        typer.Argument(
+            help="A plan file, or the curve of a prune (.front.json) with --point.", show_default=False
+        ),
     ],
     to: o.Folder,
+    point: Annotated[
+        int | None, typer.Option(help="Of a curve: the point with so many layers dropped. No data is read.")
+    ] = None,
     saved_as: o.Format = "checkpoint",
     overwrite: o.Overwrite = False,
     data: o.Example = None,
@@ -31,12 +37,13 @@ def command(
     """Take out of a model what a plan says, and save the rest, proved."""
     from identikit.cli.opening import example_inputs, opened_model
     from identikit.plan import Plan
+    from identikit.results import Front
     from identikit.saving.folder import check_place
     from identikit.saving.save import save
     from identikit.surgery.remove import remove
 
     check_place(to, overwrite)
-    wanted = Plan.read(plan)
+    wanted = Plan.read(plan) if point is None else Front.read(plan).plan(point)
     opened = opened_model(model, task, device, dtype, trust_remote_code, seed)
     columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
     reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}

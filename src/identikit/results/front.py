@@ -12,6 +12,7 @@ from identikit import strict_json
 from identikit.errors import ResultError
 from identikit.files import write_text
 from identikit.places import natural_key
+from identikit.plan import Plan
 from identikit.results.fields import Fields, check_format
 from identikit.results.header import Header
 from identikit.results.row import Score, read_plan
@@ -117,6 +118,19 @@ class Front:
     def choice(self) -> Point:
         """The chosen model."""
         return self.points[self.chosen]
+
+    def plan(self, dropped: int) -> Plan:
+        """What is gone at the point with so many layers dropped: apply it, or remove by it; nothing is measured again.
+
+        Raises ResultError where there is no such point.
+        """
+        for point in self.points:
+            if point.dropped == dropped:
+                if point.plan is not None:
+                    return Plan.from_json(point.plan)
+                return Plan.of(point.places, fingerprint=self.header.fingerprint, model=self.header.model)
+        sizes = ", ".join(str(point.dropped) for point in self.points)
+        raise ResultError(f"no point of this front has {dropped} layers dropped; there are {sizes}.")
 
     def to_json(self) -> dict[str, Any]:
         """The front as JSON values, in a fixed order."""
