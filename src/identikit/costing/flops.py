@@ -25,6 +25,8 @@ _NO_PRODUCTS = frozenset(
         *("bernoulli", "binomial", "normal", "linspace", "logspace", "entropy", "lift"),
     ]
 )
+# Words in the names of operations that multiply one matrix by itself, or take it apart.
+_OF_ONE_MATRIX = frozenset(["linalg", "matrix", "cholesky", "inverse", "svd", "qr", "lu", "eigvals", "eigh", "geqrf"])
 _TORCHS_OWN = ("aten", "prim", "prims")
 
 
@@ -121,9 +123,10 @@ def _may_multiply(func: Any, inputs: list[torch.Tensor], result: Any) -> bool:
         return not exchange and any(isinstance(made, torch.Tensor) for _, made in leaves(result))
     if torch.Tag.pointwise in func.tags or only_looks(func):
         return False
-    if not _NO_PRODUCTS.isdisjoint(func._schema.name.partition("::")[2].split("_")):
+    words = func._schema.name.partition("::")[2].split("_")
+    if not _NO_PRODUCTS.isdisjoint(words):
         return False
-    return sum(_holds_numbers(tensor) for tensor in inputs) > 1
+    return not _OF_ONE_MATRIX.isdisjoint(words) or sum(_holds_numbers(tensor) for tensor in inputs) > 1
 
 
 def _holds_numbers(tensor: torch.Tensor) -> bool:
