@@ -9,6 +9,41 @@ def readme() -> str:
     return " ".join((ROOT / "README.md").read_text().split())
 
 
+CASES = ("BERT-like-24, 8 x 8 x 64", "BERT-like-24, 128 x 1 x 32", "BERT-like-24, 32 x 1 x 32")
+WAYS = {
+    '`engine="auto"`': "identikit auto",
+    '`engine="suffix"`': "identikit suffix",
+    '`engine="chain"`': "identikit chain",
+    '`method="auto"`: half of the layers exactly': "identikit method=auto",
+    '`method="influence"`': "identikit method=influence",
+    '`method="taylor"`': "identikit method=taylor",
+    "nnsight, skipping each layer": "nnsight skip",
+    "a model built anew without each layer": "rebuild",
+}
+
+
+def test_leave_one_out() -> None:
+    found = result("scan.json")["leave one out"]
+    page = (ROOT / "docs/scan.md").read_text()
+    for said, way in WAYS.items():
+        shares = [found[case][way]["cpu_over_the_hook_loops"] for case in CASES]
+        assert f"| {said} | {' | '.join(f'{share:.3f}' for share in shares)} |" in page
+    first, second = (found[case]["identikit auto"]["cpu_over_the_hook_loops"] for case in CASES[:2])
+    assert f"takes {first:.3f} of the CPU time of a loop with hooks at 8 x 64 tokens a batch, " in readme()
+    assert f" a batch, {second:.3f} at 1 x 32 (128 batches), its check included" in readme()
+    assert first <= result("scan.json")["goals"]["24 layers, 8 x 64 tokens"]
+
+
+def test_all_exact_ways_agree() -> None:
+    """Bit for bit, and no way computes more layer passes than L (L + 1) / 2 a row."""
+    for case, ways in result("scan.json")["leave one out"].items():
+        most = ways["examples"] * ways["layers"] * (ways["layers"] + 1) // 2
+        for way, line in ways.items():
+            if way.startswith("identikit") and "influence" not in way and "taylor" not in way:
+                assert line["apart"] == 0, (case, way)
+                assert line["rows_x_layers"] <= most, (case, way)
+
+
 def test_the_greedy_search() -> None:
     found = result("scan.json")["greedy"]
     assert found["mean"] <= found["goal"]["mean"]
