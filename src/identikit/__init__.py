@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from identikit import tabular as tabular
     from identikit.auditing.audit import audit
     from identikit.errors import IdentikitError, IdentikitWarning
+    from identikit.exporting.export import export
+    from identikit.exporting.exported import Exported
     from identikit.families import Family
     from identikit.families.sites import sites
     from identikit.growing.duplicate import duplicate
@@ -24,9 +26,12 @@ if TYPE_CHECKING:
     from identikit.reporting.html import report
     from identikit.results import ScanResult
     from identikit.results.finding import Finding
+    from identikit.results.simplified import Simplified
     from identikit.saving.load import load
     from identikit.saving.save import save
     from identikit.scanning.scan import scan
+    from identikit.simplifying.record import simplified
+    from identikit.simplifying.simplify import simplify
     from identikit.structure.site import Site
     from identikit.surgery.apply import apply, bypass, only
     from identikit.surgery.handle import Handle
@@ -36,6 +41,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Edit": "plan",
+    "Exported": "exporting.exported",
     "Family": "families",
     "Finding": "results.finding",
     "Handle": "surgery.handle",
@@ -45,11 +51,13 @@ _HOME = {
     "Plan": "plan",
     "Pruned": "pruning.prune",
     "ScanResult": "results",
+    "Simplified": "results.simplified",
     "Site": "structure.site",
     "apply": "surgery.apply",
     "audit": "auditing.audit",
     "bypass": "surgery.apply",
     "duplicate": "growing.duplicate",
+    "export": "exporting.export",
     "features": "heads.features",
     "insert": "growing.insert",
     "load": "saving.load",
@@ -59,13 +67,16 @@ _HOME = {
     "report": "reporting.html",
     "save": "saving.save",
     "scan": "scanning.scan",
+    "simplified": "simplifying.record",
+    "simplify": "simplifying.simplify",
     "sites": "families.sites",
 }
 
 __all__ = [  # noqa: RUF022  # in the order in which a user meets them
-    "sites", "bypass", "only", "apply", "remove", "insert", "duplicate", "features",
-    "scan", "prune", "save", "load", "report", "audit",
-    "Plan", "Edit", "Site", "Finding", "Handle", "ScanResult", "Pruned", "Metric", "Family",
+    "sites", "bypass", "only", "apply", "remove", "insert", "duplicate", "features", "simplify", "simplified",
+    "scan", "prune", "save", "load", "export", "report", "audit",
+    "Plan", "Edit", "Site", "Finding", "Handle", "ScanResult", "Pruned", "Simplified", "Exported",
+    "Metric", "Family",
     "IdentikitError", "IdentikitWarning",
 ]  # fmt: skip
 

@@ -16,7 +16,7 @@ from identikit.cli import app
 from identikit.plan import Plan
 from identikit.results import Front
 
-VERBS = ["sites", "scan", "prune", "apply", "audit", "report", "demo"]
+VERBS = ["sites", "scan", "prune", "apply", "simplify", "export", "audit", "report", "demo"]
 
 
 def logits(model: Any) -> torch.Tensor:

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     "docs/audit.md",
     "docs/blocks.md",
+    "docs/export.md",
     "docs/features.md",
     "docs/growth.md",
     "docs/identity.md",
@@ -21,6 +22,7 @@ PAGES = [
     "docs/practice.md",
     "docs/scan.md",
     "docs/scale.md",
+    "docs/simplify.md",
     "docs/state_dicts.md",
     "docs/sublayers.md",
     "docs/tables.md",

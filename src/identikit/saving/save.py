@@ -24,6 +24,7 @@ from identikit.saving.layout import CONFIGURATION, PLAN, PLAN_WEIGHTS
 from identikit.saving.proof import output_of, prove_checkpoint, prove_plan
 from identikit.saving.weights import first_name, note_example, write_weights
 from identikit.saving.zeroed import told, zeroed_places, zeros_in_place
+from identikit.simplifying.record import refuse_simplified
 from identikit.structure.fingerprints import structure_of
 from identikit.structure.stacks import stack_of
 from identikit.structure.wrappers import unwrapped
@@ -58,11 +59,13 @@ def save(
 
     Raises:
         SaveError: the folder exists or cannot be written, or the library's loader gives back another model (the
-            configuration cannot express the removal: the message names `format="plan"`).
+            configuration cannot express the removal: the message names `format="plan"`; or `ik.simplify` has folded
+            layers together: it names `ik.export`).
         PlanError: a Handle is live and a checkpoint was asked for. InputsError: no example is known.
     """
     model = unwrapped(model)
     refuse_sharded(model)
+    refuse_simplified(model)
     target, family = Path(folder), family_of(model, family)
     if format not in ("checkpoint", "plan"):
         raise SaveError(f'format={format!r} is neither "checkpoint" nor "plan".')
