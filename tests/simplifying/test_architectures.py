@@ -50,6 +50,7 @@ def test_norms_before_activations_stay_in_a_densenet() -> None:
             for layer in (1, 2)
         },
     }
+    assert found.left == ()
 
 
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0", "mobilenetv3_small_050", "test_byobnet"])

@@ -38,7 +38,8 @@ def simplified_table(found: Simplified) -> Fitted:
         parts.append(done if found.rewrites else Text("nothing to simplify"))
         identities = sum(each.said.startswith("an nn.Identity") for each in found.rewrites)
         if identities:
-            parts.append(Text(f"{identities} of those stripped are called by name: an nn.Identity stands there."))
+            verb = "is" if identities == 1 else "are"
+            parts.append(Text(f"{identities} of those stripped {verb} called by name: an nn.Identity stands there."))
         parts += [_left_line(*each) for each in _left(found.left)]
         return Group(*parts, Text(), Text(_proof(found), style="dim"))
 

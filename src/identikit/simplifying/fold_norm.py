@@ -38,7 +38,9 @@ def folding(view: View) -> Iterator[Rewrite | Left]:
         affine = affine_of(view.modules[path], call.args[0], _channel(before, behind), [each.module for each in tail])
         if affine is None or (affine.neutral and not tail):
             continue
-        yield _fold(view, call, affine, tail, before, behind)
+        folded = _fold(view, call, affine, tail, before, behind)
+        if folded is not None:
+            yield folded
 
 
 def tail_of(view: View, call: Call) -> list[Call]:
@@ -60,14 +62,16 @@ def parts_of(tail: list[Call]) -> tuple[tuple[str, str], ...]:
 
 def _fold(
     view: View, call: Call, affine: Affine, tail: list[Call], before: Call | None, behind: Call | None
-) -> Rewrite | Left:
-    """Into the layer before, else into the one behind, else why not."""
+) -> Rewrite | Left | None:
+    """Into the layer before, else into the one behind, else why not; None where it is beside neither after all."""
     path, why = call.path, view.called_once(call.path) or view.forbids(call.path)
     into: Call | None = None
     if why is None and before is not None:
         why = bound(view, before) or view.read_elsewhere(call.args[0], before, call)
         into = before if why is None else None
     if into is None and behind is not None and not tail and not (view.called_once(path) or view.forbids(path)):
+        if before is None and view.read_elsewhere(call.output, call, behind):
+            return None  # an activation that writes in place stands between
         obstacle = bound(view, behind) or view.read_elsewhere(call.output, call, behind) or _padded(behind, affine)
         into, why = (behind, None) if obstacle is None else (None, why or obstacle)
     if into is None:
