@@ -53,7 +53,9 @@ class Exported:
         parts = [f"{self.path}: {_size(self.bytes)}"]
         if self.opset is not None:
             parts.append(f"opset {self.opset}")
-        parts.append(f"any {' and '.join(limits)}" if limits else "all sizes fixed")
+        *some, last = limits or [""]
+        named = f"{', '.join(some)} and {last}" if some else last
+        parts.append(f"any {named}" if limits else "all sizes fixed")
         parts.append(f"largest difference {self.difference:.1e} in {len(self.proved)} runs")
         if self.speed is not None:
             parts.append(f"{self.speed:.1f} times as fast as PyTorch on this CPU")
