@@ -192,7 +192,8 @@ class Bounded(nn.Conv2d):
 @pytest.mark.parametrize("kind", [Standardised, Bounded])
 def test_a_convolution_that_does_something_else(kind: type[nn.Conv2d]) -> None:
     model = trained(nn.Sequential(kind(3, 4, 3), nn.BatchNorm2d(4)))
-    assert simplified(model, picture()).rewrites == ()
+    found = simplified(model, picture())
+    assert (found.rewrites, found.left) == ((), ())  # not even tried
 
 
 def test_a_linear_layer_whose_weight_is_tied() -> None:

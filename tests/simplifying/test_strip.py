@@ -20,6 +20,13 @@ class Scale(nn.Module):
         return x * self.gamma
 
 
+class Even(nn.Module):
+    """Leaves out the last feature of an odd number."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, : x.shape[1] // 2 * 2]
+
+
 def library_layers() -> list[nn.Module]:
     from timm.layers import DropBlock2d, DropPath
     from torchvision.ops import StochasticDepth
@@ -100,6 +107,7 @@ def test_numbers_that_the_parent_uses_stay() -> None:
         (nn.Hardtanh(-1e6, 1e6), (2, 4)),
         (nn.Softmax(0), (1, 4)),
         (nn.ChannelShuffle(2), (2, 2, 3, 3)),
+        (Even(), (2, 4)),
     ],
     ids=lambda value: type(value).__name__,
 )
