@@ -76,8 +76,9 @@ def test_aligned() -> None:
 
 @given(st.floats(-1e17, 1e17), st.booleans())
 def test_any_number_is_short(value: float, sign: bool) -> None:
-    for text in (numbers.score(value), numbers.fixed(value, 4, sign=sign), numbers.count(abs(value))):
-        assert float(text.replace(",", "").split()[0]) == pytest.approx(value, rel=0.1, abs=1e-3) or " " in text
+    texts = ((value, numbers.score(value)), (value, numbers.fixed(value, 4, sign=sign)))
+    for number, text in (*texts, (abs(value), numbers.count(abs(value)))):
+        assert float(text.replace(",", "").split()[0]) == pytest.approx(number, rel=0.1, abs=1e-3) or " " in text
     assert len(numbers.fixed(value, 4, sign=sign)) <= 13
 
 

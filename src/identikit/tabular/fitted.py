@@ -53,7 +53,7 @@ class FittedEstimator(TabularEstimator):
 
         Args:
             X, y: rows that were not trained on, with their targets.
-            keep: the share of the score (accuracy, R²) that is to stay.
+            keep: the share of the score (accuracy, R²) that is to stay, at the worse end of its 95 % interval.
             progress: None draws a bar where a person watches; True or False say so.
 
         Raises:

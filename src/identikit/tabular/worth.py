@@ -58,11 +58,13 @@ def _no_block_goes(report: ScanResult, keep: float) -> IdentikitError:
             "Give other rows, or train further first."
         )
     best = max(report.rows, key=lambda row: row.edited)
-    share = math.floor(best.edited / info.full * 1000) / 1000
+    surely = best.edited if best.low is None else best.full + best.low  # what the floor is held against
+    share = math.floor(surely / info.full * 1000) / 1000
+    where = "" if surely == best.edited else ", at the worse end of its interval"
     fix = f"Try keep={share:g}." if share > 0 else "Every block is needed."
     return BudgetError(
         f"keep={keep:g} cannot be reached: without the block that is missed least ({best.places[0]}), {share:g} of "
-        f"{name} is left. {fix}"
+        f"{name} is left{where}. {fix}"
     )
 
 
