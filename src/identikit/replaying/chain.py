@@ -23,6 +23,7 @@ from identikit.replaying.playing import play
 from identikit.replaying.recorded import Gone, Recorded, State, bytes_of
 from identikit.replaying.recording import Recorder
 from identikit.replaying.stacking import Member, joined, split
+from identikit.structure.same_layout import same_layout
 from identikit.structure.trees import Path, at, rebuilt
 
 
@@ -197,4 +198,4 @@ class Chain:
 
 
 def _copied(_: Path, leaf: Any) -> Any:
-    return leaf.clone() if isinstance(leaf, torch.Tensor) else leaf
+    return same_layout(leaf) if isinstance(leaf, torch.Tensor) else leaf

@@ -17,6 +17,7 @@ from torch import nn
 from identikit.replaying.draws import Draws
 from identikit.structure.operations import memory
 from identikit.structure.override import Forward, overriding
+from identikit.structure.same_layout import same_layout
 from identikit.structure.trees import Path, leaves, rebuilt
 from identikit.structure.watch import version
 
@@ -148,7 +149,7 @@ def _same(_: Path, leaf: Any) -> Any:
 
 
 def _copy(_: Path, leaf: Any) -> Any:
-    return leaf.clone() if isinstance(leaf, torch.Tensor) else leaf
+    return same_layout(leaf) if isinstance(leaf, torch.Tensor) else leaf
 
 
 def _views(output: Any, given: list[Any]) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from identikit.structure.same_layout import same_layout
 from identikit.structure.streams import Flow, fixed
 from identikit.structure.trees import Path, at, leaves, rebuilt
 from identikit.structure.watch import Location
@@ -65,7 +66,7 @@ class Taken:
             value = at(value, place.path)
         if self.fill is not None:
             return torch.full_like(value, self.fill)
-        return value.clone() if self.copy else value
+        return same_layout(value) if self.copy else value
 
     def copying(self) -> Taken:
         copied = self.fill is None and not self.through
