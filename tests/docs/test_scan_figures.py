@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from docs.test_figures import ROOT, result
 
 
@@ -32,6 +34,21 @@ def test_leave_one_out() -> None:
     assert f"takes {first:.3f} of the CPU time of a loop with hooks at 8 x 64 tokens a batch, " in readme()
     assert f" a batch, {second:.3f} at 1 x 32 (128 batches), its check included" in readme()
     assert first <= result("scan.json")["goals"]["24 layers, 8 x 64 tokens"]
+
+
+def test_replayed_models() -> None:
+    found = result("replay_models.json")
+    assert found["bad"] == []
+    asked: dict[str, Counter[str]] = {"suffix": Counter(), "chain": Counter()}
+    for case, verdicts in found["models"].items():
+        asked[case.rpartition(" ")[2]].update(verdicts)
+    suffix, chain = asked["suffix"], asked["chain"]
+    count, by_suffix = suffix.total(), sum(number for kind, number in chain.items() if kind.startswith("suffix"))
+    page = " ".join((ROOT / "docs/scan.md").read_text().split())
+    assert f"On {count} models of transformers" in page
+    assert suffix == {"suffix, bit-equal": count}
+    assert f"{chain['chain, bit-equal']} were bit-equal, {chain['chain, within tolerance']} within float32's" in page
+    assert f"and {by_suffix} were scanned by suffix" in page
 
 
 def test_all_exact_ways_agree() -> None:
