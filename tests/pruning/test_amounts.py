@@ -10,8 +10,10 @@ from torch import nn
 
 import identikit as ik
 from identikit.errors import BudgetError
-from identikit.families.anatomy import Anatomy
+from identikit.families.anatomy import Anatomy, anatomy_of
+from identikit.plan import Plan
 from identikit.pruning import amounts
+from identikit.surgery.choose import plan_for
 from small_net import WIDTH
 
 
@@ -74,9 +76,19 @@ def test_speedup(net: Any, data: Any) -> None:
     )
 
 
-def test_a_pass_is_timed_for_real(net: Any, data: Any) -> None:
-    """Four wide layers: without one of them a pass is faster, whatever else this machine does."""
-    torch.manual_seed(0)
-    wide = nn.Sequential(*(nn.Sequential(nn.Linear(512, 512), nn.Tanh()) for _ in range(4))).eval()
-    pruned = ik.prune(wide, [torch.randn(256, 512)], at="*", speedup=1.1, as_="identity")
-    assert 1 <= pruned.front.choice.dropped <= 2
+def test_passes_are_timed_in_turn_under_each_plan(net: Any, data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first pass of each warms up; of the others the fastest counts."""
+    anatomy, seen = anatomy_of(net, data[0][0]), list[int]()
+    plan = plan_for(anatomy, ["layers.1"])
+    seconds = iter([9.0, 9.0, 3.0, 2.0, 4.0, 1.0])
+
+    def timed(anatomy: Anatomy) -> float:
+        seen.append(sum("forward" in vars(layer) for layer in anatomy.model.layers))  # type: ignore[union-attr]
+        return next(seconds)
+
+    own = amounts.pass_times(anatomy, [Plan(), plan], passes=1)
+    assert all(value > 0 for value in own)
+    monkeypatch.setattr(amounts, "pass_seconds", timed)
+    assert amounts.pass_times(anatomy, [Plan(), plan], passes=2) == [3.0, 1.0]
+    assert seen == [0, 1] * 3
+    assert not any("forward" in vars(layer) for layer in net.layers)

@@ -20,7 +20,7 @@ from identikit.exporting.exported import Exported
 from identikit.exporting.graph import Graph, flat, graph_of
 from identikit.exporting.not_proved import NotProvedError
 from identikit.exporting.place import check_place, proved_file
-from identikit.exporting.proof import Run, faster, prove
+from identikit.exporting.proof import Run, faster, prove, takes
 from identikit.exporting.signature import Signature, Tensors, signature_of, without_target
 from identikit.exporting.trace import no_trace
 from identikit.families import Family
@@ -63,7 +63,7 @@ def export(
     signature = _signature(anatomy.model, anatomy.family, anatomy.batch)
     run = run_of(model, family, signature)
     example = signature.tensors()
-    learned, groups = learn(example, lambda tensors: _takes(run, tensors)) if dynamic else (example, [])
+    learned, groups = learn(example, lambda tensors: takes(run, tensors)) if dynamic else (example, [])
     made = _Making(target, form, model, family, signature, example, learned, opset, overwrite)
     graph, exported = _first_proved(made, groups)
     _warn_of_fixed(model, groups, graph)
@@ -160,16 +160,6 @@ def run_of(model: nn.Module, family: Family, signature: Signature) -> Run:
         return found if isinstance(found, tuple) else (found,)
 
     return run
-
-
-def _takes(run: Run, tensors: Tensors) -> bool:
-    try:
-        run(tensors)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception:  # whatever a forward raises, it does not take these sizes
-        return False
-    return True
 
 
 def _refuse_valueless(model: nn.Module) -> None:

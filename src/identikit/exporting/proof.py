@@ -73,12 +73,12 @@ def _cases(model: Run, example: Tensors, learned: Tensors, groups: Sequence[Grou
     together = [{g.name: g.others[0] for g in groups}, {g.name: 1 if g.rows else g.shorter for g in groups}]
     for sizes in together if groups else []:
         case = _case(learned, groups, sizes)
-        if _takes(model, case):
+        if takes(model, case):
             yield _said(sizes), case
             continue
         for name, size in sizes.items():
             case = _case(learned, groups, {name: size})
-            if _takes(model, case):
+            if takes(model, case):
                 yield _said({name: size}), case
 
 
@@ -94,12 +94,13 @@ def _said(sizes: dict[str, int]) -> str:
     return ", ".join(f"{name} {size}" for name, size in sizes.items())
 
 
-def _takes(model: Run, tensors: Tensors) -> bool:
+def takes(model: Run, tensors: Tensors) -> bool:
+    """Whether the model runs on inputs of these sizes."""
     try:
         model(tensors)
     except torch.OutOfMemoryError:
         raise
-    except Exception:  # whatever a forward raises, it does not take these sizes together
+    except Exception:  # whatever a forward raises, it does not take these sizes
         return False
     return True
 

@@ -36,19 +36,11 @@ class Beam:
     def why(self, steps: Sequence[Step], names: Sequence[str]) -> list[str]:
         """What went, a sentence each; `names`: the present names of what is gone at the last of `steps`."""
         if self.width > 1:
-            return [why_set(steps[-1], names)] if names else []
+            return [steps[-1].why(names)] if names else []
         return [
             f'"{name}" went {_ordinal(number)}: of the layers left, its absence cost least.'
             for number, name in enumerate(names)
         ]
-
-
-def why_set(step: Step, names: Sequence[str]) -> str:
-    """Why these layers went together."""
-    listed = ", ".join(f'"{name}"' for name in names)
-    if len(names) == 1:
-        return f"{listed} went: of the {step.tried} layers tried, its absence cost least."
-    return f"{listed} went: of the {step.tried} sets of {len(names)} layers tried, their absence cost least."
 
 
 def _ordinal(number: int) -> str:

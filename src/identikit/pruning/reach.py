@@ -23,11 +23,12 @@ def check_reachable(budget: Budget, metric: str, info: MetricInfo, *, most: int,
         raise BudgetError("nothing can be dropped: each stack keeps one layer. Name inner layers with --at (at=...).")
     if budget.floor:
         return
-    amount = furthest()
-    if budget.drop is not None and budget.drop > most:
-        can = "1 layer can go" if most == 1 else f"{most} layers can go"
-        raise BudgetError(f"--drop {budget.drop} cannot be reached: {can}. Try --drop {most}.")
-    if not budget.reached(amount):
+    if budget.drop is not None:
+        if budget.drop > most:
+            can = "1 layer can go" if most == 1 else f"{most} layers can go"
+            raise BudgetError(f"--drop {budget.drop} cannot be reached: {can}. Try --drop {most}.")
+        return
+    if not budget.reached(amount := furthest()):
         asked, found, nearest = _amount(budget, amount)
         raise BudgetError(f"{asked} cannot be reached: without all {most} layers that can go, {found}. {nearest}")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from identikit.pruning.beam import why_set
 from identikit.pruning.space import Space
 from identikit.pruning.step import Step
 
@@ -31,7 +30,7 @@ class Runs:
 
     def why(self, steps: Sequence[Step], names: Sequence[str]) -> list[str]:
         """What went, in a sentence; `names`: the present names of what is gone at the last of `steps`."""
-        return [why_set(steps[-1], names)] if names else []
+        return [steps[-1].why(names)] if names else []
 
     def _runs(self, length: int) -> list[tuple[str, ...]]:
         windows = [tuple(line[at : at + length]) for line in self.lines for at in range(len(line) - length + 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from identikit.places import inside
@@ -21,6 +22,13 @@ class Step:
     def less(self, path: str, plan: Plan) -> Step:
         """The step on which the layer at `path` goes too, by `plan`."""
         return Step(self.plan | plan, without(self.gone, path))
+
+    def why(self, names: Sequence[str]) -> str:
+        """Why its layers went together; `names`: their present names."""
+        listed = ", ".join(f'"{name}"' for name in names)
+        if len(names) == 1:
+            return f"{listed} went: of the {self.tried} layers tried, its absence cost least."
+        return f"{listed} went: of the {self.tried} sets of {len(names)} layers tried, their absence cost least."
 
 
 def without(gone: tuple[str, ...], path: str) -> tuple[str, ...]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from identikit.errors import ModelError, PlanError
-from identikit.surgery.around import is_edited
+from identikit.surgery.around import is_edited, refuse_shared
 from identikit.surgery.carried import live_plans
-
-_SHARED = ("torch.nn.parallel.distributed", "torch.distributed.fsdp")
 
 
 def refuse(model: nn.Module) -> None:
@@ -17,13 +15,7 @@ def refuse(model: nn.Module) -> None:
     name = type(model).__name__
     if live_plans(model) or is_edited(model):
         raise PlanError("an edit is still applied to this model. Undo the handle first, then simplify.")
-    kinds = (kind for module in model.modules() for kind in type(module).__mro__)
-    shared = next((kind for kind in kinds if kind.__module__.startswith(_SHARED)), None)
-    if shared is not None:
-        raise PlanError(
-            f"this model is wrapped for several processes ({shared.__name__}), which wait for the weights of every "
-            "layer. Simplify first, then wrap."
-        )
+    refuse_shared(model, "Simplify first, then wrap.")
     training = next((path for path, module in model.named_modules() if module.training), None)
     if training is not None:
         which = f'"{training}" of {name}' if training else name

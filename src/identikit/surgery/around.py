@@ -18,8 +18,8 @@ _SHARDS = ("torch.distributed.fsdp",)
 _SHARED = ("torch.nn.parallel.distributed", *_SHARDS)
 
 
-def refuse_shared(model: nn.Module) -> None:
-    """Raise PlanError where several processes hold `model` together: each would go on expecting the removed weights.
+def refuse_shared(model: nn.Module, fix: str = "Remove first, then wrap; ik.bypass works on a wrapped model.") -> None:
+    """Raise PlanError where several processes hold `model` together: each would go on expecting the weights that go.
 
     DistributedDataParallel and FSDP have noted every weight, and wait for its gradient in every step.
     """
@@ -28,7 +28,7 @@ def refuse_shared(model: nn.Module) -> None:
     if shared is not None:
         raise PlanError(
             f"this model is already wrapped for several processes ({shared.__name__}), which wait for the weights of "
-            "every layer. Remove first, then wrap; ik.bypass works on a wrapped model."
+            f"every layer. {fix}"
         )
 
 
