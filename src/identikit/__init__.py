@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from identikit.growing.duplicate import duplicate
     from identikit.growing.insert import insert
     from identikit.heads.features import features
+    from identikit.healing.heal import heal
+    from identikit.healing.record import healed
     from identikit.metrics import Metric
     from identikit.plan import Edit, Plan
     from identikit.pruning.prune import Pruned, prune
     from identikit.reporting.html import report
     from identikit.results import ScanResult
     from identikit.results.finding import Finding
+    from identikit.results.healed import Healed
     from identikit.results.simplified import Simplified
     from identikit.saving.load import load
     from identikit.saving.save import save
@@ -45,6 +48,7 @@ _HOME = {
     "Family": "families",
     "Finding": "results.finding",
     "Handle": "surgery.handle",
+    "Healed": "results.healed",
     "IdentikitError": "errors",
     "IdentikitWarning": "errors",
     "Metric": "metrics",
@@ -59,6 +63,8 @@ _HOME = {
     "duplicate": "growing.duplicate",
     "export": "exporting.export",
     "features": "heads.features",
+    "heal": "healing.heal",
+    "healed": "healing.record",
     "insert": "growing.insert",
     "load": "saving.load",
     "only": "surgery.apply",
@@ -74,8 +80,8 @@ _HOME = {
 
 __all__ = [  # noqa: RUF022  # in the order in which a user meets them
     "sites", "bypass", "only", "apply", "remove", "insert", "duplicate", "features", "simplify", "simplified",
-    "scan", "prune", "save", "load", "export", "report", "audit",
-    "Plan", "Edit", "Site", "Finding", "Handle", "ScanResult", "Pruned", "Simplified", "Exported",
+    "scan", "prune", "heal", "healed", "save", "load", "export", "report", "audit",
+    "Plan", "Edit", "Site", "Finding", "Handle", "ScanResult", "Pruned", "Healed", "Simplified", "Exported",
     "Metric", "Family",
     "IdentikitError", "IdentikitWarning",
 ]  # fmt: skip

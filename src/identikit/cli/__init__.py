@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from identikit.cli import apply, audit, demo, export, prune, report, scan, simplify, sites
+from identikit.cli import apply, audit, demo, export, heal, prune, report, scan, simplify, sites
 from identikit.cli.console import complain
 from identikit.errors import InputsError, RoleError
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (sites, scan, prune, apply, simplify, export, report, audit, demo):
+for verb in (sites, scan, prune, apply, heal, simplify, export, report, audit, demo):
     app.command(verb.__name__.rpartition(".")[2], epilog=getattr(verb, "EXAMPLE", None))(verb.command)
 
 

@@ -1,0 +1,93 @@
+"""`identikit heal`: a smaller model learns from the full one, and what came out is saved with proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from identikit.cli import options as o
+from identikit.cli.console import note, show, show_json, speaks
+
+EXAMPLE = "Example:  identikit heal smaller --teacher ./my-bert --data sentences.csv --to healed"
+_WAY = "How"
+
+Student = Annotated[
+    str, typer.Argument(help="What prune or apply saved; or any smaller model, with --plan.", show_default=False)
+]
+Teacher = Annotated[str, typer.Option("--teacher", help="The full model, named as MODEL is.", show_default=False)]
+Data = Annotated[
+    str, typer.Option("--data", help=f"{o.DATA_HELP} Or self: a language model writes its own.", show_default=False)
+]
+PlanFile = Annotated[
+    Path | None,
+    typer.Option("--plan", help="What was taken out of STUDENT (plan.json, .front.json), where it does not say so."),
+]
+Minutes = Annotated[
+    float | None, typer.Option(help="Wall time; 10 where neither steps nor epochs are given.", rich_help_panel="Goal")
+]
+Steps = Annotated[int | None, typer.Option(min=1, help="Steps at most.", rich_help_panel="Goal")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Times through the data at most.", rich_help_panel="Goal")]
+Rate = Annotated[
+    float | None, typer.Option("--lr", help="The highest learning rate; by the layers' width.", rich_help_panel=_WAY)
+]
+Compare = Annotated[
+    Literal["cosine", "logits", "sigmoid", "values"] | None,
+    typer.Option(help="How outputs are compared, where that should not be found out.", rich_help_panel=_WAY),
+]
+Hidden = Annotated[float, typer.Option(help="Weight of the hidden states; 0: outputs alone.", rich_help_panel=_WAY)]
+Temperature = Annotated[float, typer.Option(help="Of the logits.", rich_help_panel=_WAY)]
+Lora = Annotated[
+    int | None, typer.Option(min=1, help="Rank of adapters that learn instead of all weights.", rich_help_panel=_WAY)
+]
+Precision = Annotated[
+    Literal["bf16", "float32"] | None, typer.Option(help="bf16: mixed precision.", rich_help_panel=_WAY)
+]
+Statistics = Annotated[
+    bool, typer.Option("--batch-statistics", help="Let batch norms follow the data.", rich_help_panel=_WAY)
+]
+Every = Annotated[float, typer.Option(help="Seconds between two savings of TO.heal.", rich_help_panel=_WAY)]
+Form = Annotated[
+    Literal["checkpoint", "plan"] | None,
+    typer.Option("--format", help="A plain checkpoint, or full configuration and plan; else as STUDENT is."),
+]
+
+
+def command(
+    student: Student, teacher: Teacher, data: Data, to: o.Folder,
+    minutes: Minutes = None, steps: Steps = None, epochs: Epochs = None, plan: PlanFile = None,
+    resume: o.Resume = False, overwrite: o.Overwrite = False, saved_as: Form = None,
+    lr: Rate = None, compare: Compare = None, hidden: Hidden = 1.0, temperature: Temperature = 1.0,
+    lora: Lora = None, precision: Precision = None, batch_statistics: Statistics = False, save_every: Every = 60.0,
+    task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, trust_remote_code: o.Trust = False,
+    text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,
+    batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, seed: o.Seed = 0,
+    as_json: o.Json = False,
+) -> None:  # fmt: skip
+    """Let a smaller model learn from the full one what it says and what goes on inside it; save it, proved."""
+    from identikit.cli.healing import healed_and_saved, student_of
+    from identikit.cli.opening import opened_data, opened_model
+    from identikit.reporting.healed import healed_table
+    from identikit.saving.folder import check_place
+
+    check_place(to, overwrite)
+    full = opened_model(teacher, task, device, dtype, trust_remote_code, seed)
+    smaller, form = student_of(student, teacher, plan, task, device, dtype, trust_remote_code, seed)
+    columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
+    reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
+    own = data == "self"
+    read = data if own else opened_data(data, full, **columns, **reading)
+    more: dict[str, Any] = {"batch_size": batch_size, "limit": limit} if own else {}
+    found = healed_and_saved(
+        smaller, full, read, to, saved_as or form, resume=resume, overwrite=overwrite,
+        minutes=minutes, steps=steps, epochs=epochs, lr=lr, compare=compare, hidden=hidden, temperature=temperature,
+        lora=lora, precision=precision, batch_statistics=batch_statistics, save_every=save_every, seed=seed, **more,
+    )  # fmt: skip
+    if not speaks():
+        return
+    if as_json:
+        show_json(found.to_dict())
+    else:
+        show(healed_table(found), "")
+    note(f"healed; saved and proved: {to}")
