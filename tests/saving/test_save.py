@@ -78,7 +78,8 @@ def test_a_plan_folder_holds_no_weights_that_a_library_would_take(tmp_path: Path
 
     ik.save(bert, tmp_path / "x", "plan")
     names = {path.name for path in (tmp_path / "x").iterdir()}
-    assert names == {"README.md", "config.json", "configuration.json", "identikit-weights.safetensors", "plan.json"}
+    ours = {"README.md", "identikit.json", "identikit-weights.safetensors", "plan.json"}
+    assert names == {*ours, "config.json", "configuration.json"}
     for loader in (AutoModel, AutoModelForSequenceClassification, BertForSequenceClassification):
         with pytest.raises(OSError, match="no file named"):
             loader.from_pretrained(tmp_path / "x", local_files_only=True)
@@ -205,9 +206,12 @@ def test_a_model_that_draws_random_numbers(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_an_unedited_model(tmp_path: Path) -> None:
-    """Nothing is out of action: a checkpoint is the library's own and no more; the plan is empty."""
+    """Nothing is out of action: a checkpoint is the library's own and a card; the plan is empty."""
     model = tiny.model("classifier")
     ik.save(model, tmp_path / "x")
-    assert {path.name for path in (tmp_path / "x").iterdir()} == {"config.json", "model.safetensors"}
+    assert {path.name for path in (tmp_path / "x").iterdir()} == {
+        *("config.json", "model.safetensors", "README.md", "identikit.json"),
+    }
+    assert "\nNothing: no layer was taken out or put in.\n" in (tmp_path / "x" / "README.md").read_text()
     ik.save(model, tmp_path / "y", "plan")
     assert torch.equal(logits(ik.load(tmp_path / "y")), logits(model))

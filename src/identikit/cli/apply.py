@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from identikit.cli import options as o
 from identikit.cli.console import note
 from identikit.errors import IdentikitWarning
+
+if TYPE_CHECKING:
+    from identikit.plan import Plan
+    from identikit.results import Front
+    from identikit.results.provenance import Step
+    from identikit.sources.opened import Opened
 
 EXAMPLE = "Example:  identikit apply ./my-bert plan.json --to smaller"
 
@@ -39,19 +46,55 @@ def command(
     from identikit.plan import Plan
     from identikit.results import Front
     from identikit.saving.folder import check_place
-    from identikit.saving.save import save
+    from identikit.surgery.carried_provenance import note_step
     from identikit.surgery.remove import remove
 
     check_place(to, overwrite)
-    wanted = Plan.read(plan) if point is None else Front.read(plan).plan(point)
+    front = Front.read(plan) if point is not None else None
+    wanted = front.plan(point or 0) if front is not None else Plan.read(plan)
     opened = opened_model(model, task, device, dtype, trust_remote_code, seed)
     columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
     reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
     inputs = example_inputs(data, opened, **columns, **reading)
+    step = _step(front, plan, wanted, opened)
     smaller = remove(opened.model, wanted, inputs=inputs)
+    note_step(smaller, step)
+    said = _saved(smaller, to, saved_as, like=opened.folder, overwrite=overwrite, inputs=inputs)
+    for line in [f"removed {', '.join(wanted.places)}; saved and proved: {to}", *said, *_beware(smaller)]:
+        note(line)
+
+
+def _saved(model: Any, to: Path, saved_as: Any, **how: Any) -> list[str]:
+    """Save, and return what that warned of."""
+    from identikit.saving.save import save
+
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", IdentikitWarning)
-        save(smaller, to, saved_as, like=opened.folder, overwrite=overwrite, inputs=inputs)
-    note(f"removed {', '.join(wanted.places)}; saved and proved: {to}")
-    for warning in warned:
-        note(str(warning.message))
+        save(model, to, saved_as, **how)
+    return [str(warning.message) for warning in warned]
+
+
+def _step(front: Front | None, plan: Path, wanted: Plan, opened: Opened) -> Step:
+    """What is about to be done: by a plan, or the point of a curve, with its figures if that is of this very model."""
+    from identikit.cli.scan import said
+    from identikit.results.chosen import chosen_step
+    from identikit.results.provenance import Step
+    from identikit.structure.fingerprints import identity_of
+
+    if front is None:
+        return Step("apply", (f"By the plan {plan.name}.",), name=opened.name, command=said())
+    step = chosen_step(front, verb="apply", at=next(point for point in front.points if point.dropped == len(wanted)))
+    made, mine = front.header, identity_of(opened.model)
+    told = step.said + ((f"The curve was made by: {made.command}.",) if made.command else ())
+    if (made.fingerprint, made.weights) == (mine.structure, mine.weights):
+        return replace(step, said=told, name=opened.name, command=said())
+    other = "It was measured on a model of other weights, so its figures are not repeated here."
+    return replace(step, said=(*told, other), figures=(), name=opened.name, command=said())
+
+
+def _beware(model: Any) -> list[str]:
+    """What is known of such models without layers."""
+    from identikit.families import family_of
+    from identikit.reporting.card import GENERATION
+
+    return [GENERATION] if family_of(model).generates(model) else []

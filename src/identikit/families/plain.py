@@ -82,6 +82,17 @@ class Family:
         """Whether `model` makes its output step by step with a cache that `stack` feeds; None where unknown."""
         return None
 
+    def generates(self, model: nn.Module) -> bool:
+        """Whether `model` writes text or speech step by step."""
+        return False
+
+    def loads(self, model: nn.Module) -> str:
+        """Python that loads a saved checkpoint of `model` by its library alone; "" where that takes identikit.
+
+        "this folder" stands for the folder.
+        """
+        return ""
+
     def body(self, model: nn.Module) -> str:
         """The path of the part that a head was put on, where the library says which it is; "" where it does not."""
         return ""

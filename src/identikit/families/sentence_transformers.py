@@ -45,6 +45,13 @@ class SentenceTransformers(Transformers):
         plain = Transformers()
         return {path: plain.configuration(inner) for path, inner in transformers_inside(model).items()}
 
+    def loads(self, model: nn.Module) -> str:
+        """The library's own class on the folder."""
+        name = type(model).__name__
+        trust = any(from_checkpoint(module) for module in model.modules())
+        told = ", trust_remote_code=True" if trust else ""
+        return f'from sentence_transformers import {name}\n\nmodel = {name}("this folder"{told})'
+
     def save(self, model: nn.Module, folder: Path, like: Path | None) -> None:
         """The library's own `save` (modules, tokenizer, prompts) without a model card; the rest comes from `like`."""
         write(model, folder, create_model_card=False)

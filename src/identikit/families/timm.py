@@ -51,6 +51,10 @@ class Timm(Family):
         """Bring the arguments that timm keeps for `model` in step, in place; returns the undo."""
         return resize(model, stack, keep, depth)
 
+    def loads(self, model: nn.Module) -> str:
+        """timm's factory on the folder."""
+        return 'import timm\n\nmodel = timm.create_model("local-dir:this folder", pretrained=True).eval()'
+
     def save(self, model: nn.Module, folder: Path, like: Path | None) -> None:
         """config.json and model.safetensors, as `timm.models.save_for_hf` writes them; a licence comes from `like`."""
         write(model, folder)

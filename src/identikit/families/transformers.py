@@ -15,9 +15,16 @@ from identikit.families.plain import Args, Family, Kwargs
 from identikit.families.transformers_around import resize_inside
 from identikit.families.transformers_config import caches_off, configs_on_the_way, is_model, per_layer_lists
 from identikit.families.transformers_construct import first_configuration, from_configuration
-from identikit.families.transformers_decoding import Decoder, decoder
+from identikit.families.transformers_decoding import Decoder, decoder, may_decode
 from identikit.families.transformers_depth import resize
-from identikit.families.transformers_files import bring_along, from_checkpoint, load_again, refuse_quantised, write
+from identikit.families.transformers_files import (
+    bring_along,
+    from_checkpoint,
+    load_again,
+    loading_lines,
+    refuse_quantised,
+    write,
+)
 from identikit.families.transformers_inputs import example
 from identikit.families.transformers_outputs import NothingRecorded
 from identikit.structure.watch import Call
@@ -55,6 +62,14 @@ class Transformers(Family):
             return False
         encoder = model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model  # type: ignore[operator]
         return encoder is model or all(module is not model.get_submodule(stack) for module in encoder.modules())
+
+    def generates(self, model: nn.Module) -> bool:
+        """Whether the library says that it can."""
+        return may_decode(model)
+
+    def loads(self, model: nn.Module) -> str:
+        """`from_pretrained` of the model's class."""
+        return loading_lines(model)
 
     def body(self, model: nn.Module) -> str:
         """The library's `base_model`: the model inside that heads are put on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -77,7 +78,7 @@ def bring_along(like: Path, folder: Path, *, code: bool = False) -> list[str]:
         name = path.relative_to(like).as_posix()
         if not _travels(name, code=code) or (folder / name).exists() or not path.is_file():
             continue
-        _check_inside(path, like)
+        check_inside(path, like)
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(path, folder / name)
         copied.append(name)
@@ -112,6 +113,22 @@ def load_again(folder: Path, model: Any) -> nn.Module:
     return again
 
 
+def loading_lines(model: Any) -> str:
+    """Python that loads `model`'s saved folder ("this folder") as `load_again` does.
+
+    Code that came with a checkpoint is found again by the automatic class that its configuration names.
+    """
+    name, module = type(model).__name__, type(model).__module__
+    told = "".join(f", {key}={value!r}" for key, value in arguments_of(model).items())
+    if from_checkpoint(model):
+        autos = getattr(model.config, "auto_map", None) or {}
+        name = next((auto for auto, own in autos.items() if str(own).rpartition(".")[2] == name), "AutoModel")
+        module, told = "transformers", ", trust_remote_code=True"
+    elif hasattr(sys.modules.get("transformers"), name):
+        module = "transformers"
+    return f'from {module} import {name}\n\nmodel = {name}.from_pretrained("this folder"{told})'
+
+
 def device_of(model: nn.Module) -> torch.device:
     """Where the weights are; those that are offloaded to the disk are nowhere."""
     devices = (value.device for value in model.parameters() if value.device.type != "meta")
@@ -138,8 +155,11 @@ def _travels(name: str, *, code: bool) -> bool:
     return any(fnmatch(name, pattern) for pattern in COMPANIONS)
 
 
-def _check_inside(path: Path, like: Path) -> None:
-    """A link may lead to a file of the same folder, or to the blobs of the hub's cache that the folder lies in."""
+def check_inside(path: Path, like: Path) -> None:
+    """A link may lead to a file of the same folder, or to the blobs of the hub's cache that the folder lies in.
+
+    Raises SaveError for one that leads elsewhere.
+    """
     target, home = path.resolve(), like.resolve()
     homes = [home, home.parent.parent / "blobs"] if home.parent.name == "snapshots" else [home]
     if not any(target.is_relative_to(each) for each in homes):

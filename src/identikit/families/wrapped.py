@@ -56,6 +56,10 @@ class Wrapped(Family):
         around = self._around(model, stack)
         return around[2].decodes(around[1], _below(stack, around)) if around else None
 
+    def generates(self, model: nn.Module) -> bool:
+        """Whether a model inside does."""
+        return any(family.generates(inner) for _, inner, family in self._inside(model))
+
     def body(self, model: nn.Module) -> str:
         """The model inside, or what its library calls the body of it; "" where there are several."""
         inner = list(self._inside(model))

@@ -1,89 +1,120 @@
-"""The README of a saved folder, for people who find it without knowing identikit: what it is, and how it is loaded."""
+"""The README of a saved folder, for people who find it without knowing identikit, and its twin for programs."""
 
 from __future__ import annotations
 
+import json
+import platform
+import sys
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-from identikit.files import write_text
+from torch import nn
+
+from identikit.costing.cost import parameters_of
+from identikit.families import Family
+from identikit.files import write_bytes, write_text
+from identikit.heads.cut_record import RECORD
 from identikit.plan import Plan
+from identikit.reporting.card import MARK, Facts, Proof, card
+from identikit.saving.layout import CONFIGURATION, PROVENANCE
+from identikit.saving.original import ORIGINAL, README, Matter, Original, base_of, original_of, same_task, written_by_us
+from identikit.surgery.carried_provenance import holding, provenance_of
 
-#: The first line of what identikit wrote: a later save may replace such a text, a person's own it leaves alone.
-MARK = "<!-- written by identikit -->"
-README = "README.md"
+__all__ = ["ASIDE", "MARK", "README", "ours", "write_card"]
+
 #: Where the card goes if a person's own README stands in the folder that is replaced.
 ASIDE = "IDENTIKIT.md"
-
-_PLAN = """{mark}
-# {model} without {count}: full configuration and plan
-
-This folder is **no checkpoint of a model library**: `from_pretrained` and the like do not read it. It holds the model's
-full configuration (`configuration.json`), what is out of action (`plan.json`), and the weights that are left
-(`identikit-weights.safetensors`). identikit makes the model from them again:
-
-```python
-import identikit as ik
-
-model = ik.load("this folder"{argument})
-```
-
-The layers named in the plan are not computed and their weights are not stored: the model is as small and as fast as a
-checkpoint without them would be.
-
-Out of action, in the paths of the model first loaded:
-
-{edits}
-"""
-
-_ZEROED = """{mark}
-# {model} with {count} zeroed
-
-This folder is a checkpoint of the model's own library: it loads there without identikit, and computes what the model
-without these sub-layers does. **For that it is no smaller and no faster than with them**: the library builds every
-layer that its configuration names, so the weights of these are stored as zeros.
-
-`ik.load("this folder")` takes them out again. For a folder that holds neither their weights nor their computation, save
-the model with `format="plan"`.
-
-Out of action, in the paths of the model first loaded (`plan.json`):
-
-{edits}
-"""
+_CARRIED = ("license", "license_name", "license_link", "language")
+_TAGS = ("identikit", "layer-pruning")
 
 
-def write_zeroed_card(partial: Path, target: Path, plan: Plan, count: int) -> None:
-    """Write the card of a checkpoint with `count` zeroed sub-layers into `partial`, which is to take `target`'s place.
+def write_card(
+    model: nn.Module,
+    family: Family,
+    partial: Path,
+    target: Path,
+    *,
+    form: str,
+    plan: Plan,
+    proof: Proof,
+    like: Path | None,
+    zeroed: tuple[str, ...] = (),
+) -> None:
+    """Write the card of what lies proved in `partial`, which is to take the place of `target`, and its twin.
 
-    A README that travelled along stays.
+    The card of the folder `like` goes beside it. A person's own README in `target` stays.
     """
-    if not (partial / README).exists():
-        text = _ZEROED.format(
-            mark=MARK,
-            model=plan.model or "A model",
-            count="1 sub-layer" if count == 1 else f"{count} sub-layers",
-            edits="\n".join(f"- `{edit}`" for edit in plan),
-        )
-        write_text(partial / _name(target), text)
-
-
-def write_plan_card(partial: Path, target: Path, plan: Plan, *, needs_model: bool) -> None:
-    """Write the card of a plan folder into `partial`, which is to take the place of `target`."""
-    text = _PLAN.format(
-        mark=MARK,
-        model=plan.model or "A model",
-        count="1 layer" if len(plan) == 1 else f"{len(plan)} layers",
-        argument=", model=the_full_model" if needs_model else "",
-        edits="\n".join(f"- `{edit}`" for edit in plan) or "- nothing",
+    original = original_of(like)
+    facts = Facts(
+        kind=type(model).__name__,
+        form=form,
+        plan=plan,
+        loads=_loads(model, family, partial, form),
+        proof=proof,
+        parameters=parameters_of(model),
+        matter=_matter(model, family, form, plan, original, like),
+        versions=_versions(model),
+        provenance=provenance_of(model),
+        holds=holding(model),
+        zeroed=zeroed,
+        generates=family.generates(model),
+        original="" if original.text is None else ORIGINAL,
     )
-    write_text(partial / _name(target), text)
+    if original.text is not None and _stays(target) == original.text:  # saved over its own source: it stays there
+        facts = replace(facts, original=README)
+    elif original.text is not None:
+        write_bytes(partial / ORIGINAL, original.text)
+    write_text(partial / (README if _stays(target) is None else ASIDE), card(facts))
+    write_text(partial / PROVENANCE, json.dumps(_twin(facts), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def ours(text: Path) -> bool:
     """Whether identikit wrote this text."""
-    with text.open("rb") as file:
-        return file.read(len(MARK)) == MARK.encode()
+    return written_by_us(text.read_bytes())
 
 
-def _name(target: Path) -> str:
-    """README.md, or another name where a person's own README stands and is to stay."""
-    theirs = (target / README).is_file() and not ours(target / README)
-    return ASIDE if theirs else README
+def _stays(target: Path) -> bytes | None:
+    """A person's own README in the folder that is replaced; None where there is none."""
+    text = (target / README).read_bytes() if (target / README).is_file() else None
+    return text if text is not None and not written_by_us(text) else None
+
+
+def _loads(model: nn.Module, family: Family, partial: Path, form: str) -> str:
+    """Python that loads the folder: by its library where that can, else by identikit."""
+    own = family.loads(model) if form == "checkpoint" else ""
+    code = "" if (partial / CONFIGURATION).is_file() else ", model=the_full_model"
+    return own or f'import identikit as ik\n\nmodel = ik.load("this folder"{code})'
+
+
+def _matter(
+    model: nn.Module, family: Family, form: str, plan: Plan, original: Original, like: Path | None
+) -> dict[str, Any]:
+    """The front matter: what is known for sure, and what the original's card says that holds for this model too."""
+    told: Matter = original.matter
+    library = family.name if family.self_contained and form == "checkpoint" else "identikit"
+    base = base_of(model, like) or told.get("base_model", "")
+    matter: dict[str, Any] = {"base_model": base} if base else {}
+    matter |= {"library_name": library} | {key: told[key] for key in _CARRIED if key in told}
+    if "pipeline_tag" in told and RECORD not in vars(model) and same_task(model, like, library, told):
+        matter["pipeline_tag"] = told["pipeline_tag"]
+    tags = told.get("tags", ())
+    own = _TAGS if plan.edits else _TAGS[:1]
+    return matter | {"tags": list(dict.fromkeys([*((tags,) if isinstance(tags, str) else tags), *own]))}
+
+
+def _versions(model: nn.Module) -> dict[str, str]:
+    """Of identikit, Python, and every library that a class in the model comes from."""
+    libraries = {type(module).__module__.partition(".")[0] for module in model.modules()} | {"torch"}
+    known = {name: getattr(sys.modules.get(name), "__version__", None) for name in sorted(libraries)}
+    found = {name: str(version) for name, version in known.items() if isinstance(version, str)}
+    return {"identikit": metadata.version("identikit"), "python": platform.python_version(), **found}
+
+
+def _twin(facts: Facts) -> dict[str, Any]:
+    """What the card says, for programs; the plan is in plan.json."""
+    saved = {"form": facts.form, "model": facts.kind, "parameters": facts.parameters}
+    proof = {"by": facts.proof.by, "difference": facts.proof.gap, "examples": facts.proof.examples}
+    more = {"zeroed": list(facts.zeroed), "proof": proof, "versions": dict(facts.versions), "holds": list(facts.holds)}
+    return facts.provenance.to_json() | {"saved": saved | more}

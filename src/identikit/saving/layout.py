@@ -7,3 +7,5 @@ PLAN = "plan.json"
 CONFIGURATION = "configuration.json"
 #: Not a name that a model library looks for: loaded without the plan, these weights would be a silently wrong model.
 PLAN_WEIGHTS = "identikit-weights.safetensors"
+#: What was done to the model and measured of it, for programs; README.md says it to people.
+PROVENANCE = "identikit.json"

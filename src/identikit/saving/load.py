@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,20 @@ import torch
 from torch import nn
 
 from identikit import strict_json
-from identikit.errors import ModelError
+from identikit.errors import IdentikitWarning, ModelError, ResultError
 from identikit.families import Family, family_of
 from identikit.families.plain import WEIGHTS
 from identikit.growing.regrow import regrow
 from identikit.plan import Plan
-from identikit.saving.layout import CONFIGURATION, PLAN, PLAN_WEIGHTS
+from identikit.results.provenance import Provenance
+from identikit.saving.layout import CONFIGURATION, PLAN, PLAN_WEIGHTS, PROVENANCE
 from identikit.saving.replay import constructed, cuts_of, expected_names, replayed
 from identikit.saving.weights import check_fits, fill, first_name, read_weights
 from identikit.saving.zeroed import take_out_zeroed
 from identikit.sources.device import read_device, read_dtype
 from identikit.sources.model import open_model
 from identikit.surgery.carried import Carried, carried, carry, shortened_by
+from identikit.surgery.carried_provenance import carry_provenance
 from identikit.surgery.learned import own_names
 
 _LIBRARIES = ("config.json", "modules.json")
@@ -51,7 +54,20 @@ def load(
         ModelError: no model there, or a plain one without `model=`. PlanError: a damaged plan, or another model's.
         SaveError: the weights do not fit the plan; the model handed in is then as it was.
     """
-    place, wanted, where = Path(folder), read_dtype(dtype), read_device(device)
+    made = _loaded(
+        Path(folder), model, inputs=inputs, family=family, device=device, dtype=dtype,
+        trust_remote_code=trust_remote_code,
+    )  # fmt: skip
+    carry_provenance(made, _stored_provenance(Path(folder)))
+    return made
+
+
+def _loaded(
+    place: Path, model: nn.Module | None, *, inputs: Any, family: Family | None, device: str | torch.device,
+    dtype: str | torch.dtype | None, trust_remote_code: bool,
+) -> nn.Module:  # fmt: skip
+    """The model of the folder `place`."""
+    wanted, where = read_dtype(dtype), read_device(device)
     file = place / (PLAN_WEIGHTS if (place / PLAN_WEIGHTS).is_file() else WEIGHTS)
     if file.name == PLAN_WEIGHTS or (model is not None and file.is_file()):
         made = _from_plan(place, file, model, inputs, family)
@@ -60,7 +76,8 @@ def load(
         full = constructed(place, Plan.read(place / PLAN), first_configuration(place), family)
         if full is None:
             raise ModelError(f"{place} holds the weights of a plain nn.Module, whose code is yours. Pass it: model=...")
-        return load(place, full, inputs=inputs, family=family, device=device, dtype=dtype)
+        how: dict[str, Any] = {"family": family, "device": device, "dtype": dtype}
+        return _loaded(place, full, inputs=inputs, trust_remote_code=trust_remote_code, **how)
     plan = Plan.read(place / PLAN) if (place / PLAN).is_file() else None
     opened = open_model(str(place), device=device, dtype=dtype, trust_remote_code=trust_remote_code)
     if plan is not None:
@@ -102,6 +119,17 @@ def _is_edited_so(model: nn.Module, plan: Plan) -> bool:
     """Whether a model handed in had the plan's edits already: a cut that came after them cannot be made before."""
     before = carried(model)
     return before is not None and bool(plan.edits) and before.plan.edits == plan.edits
+
+
+def _stored_provenance(place: Path) -> Provenance:
+    """What the folder says was done to its model. What cannot be read is told, and left: the model is whole."""
+    if not (place / PROVENANCE).is_file():
+        return Provenance()
+    try:
+        return Provenance.read(place / PROVENANCE)
+    except ResultError as cause:
+        warnings.warn(f"{cause} The model is loaded without its history.", IdentikitWarning, stacklevel=3)
+        return Provenance()
 
 
 def first_configuration(place: Path) -> dict[str, Any] | None:

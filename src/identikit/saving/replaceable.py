@@ -9,6 +9,7 @@ from pathlib import Path
 from identikit.errors import SaveError
 from identikit.families import FAMILIES
 from identikit.saving.card import ASIDE, README, ours
+from identikit.saving.original import ORIGINAL
 
 #: A folder with one of the first and one of the second is a model's.
 _DESCRIPTIONS = ("config.json", "modules.json", "plan.json")
@@ -16,7 +17,8 @@ _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 #: What model libraries write beside them. Anything else is the user's.
 _KNOWN = (
     *("*.json", "*.safetensors", "pytorch_model*.bin", "*.model", "*.spm", "*.tiktoken", "*.jinja", "vocab*"),
-    *("merges.txt", "dict.txt", "bpe.codes", ".gitattributes", README, ASIDE, "LICENSE*", "LICENCE*", "NOTICE*"),
+    *("merges.txt", "dict.txt", "bpe.codes", ".gitattributes", README, ASIDE, ORIGINAL, "LICENSE*"),
+    *("LICENCE*", "NOTICE*"),
 )
 _KNOWN_FOLDERS = re.compile(r"\d+_\w+|additional_chat_templates")
 #: Texts for people that a new checkpoint takes over from the one that it replaces.

@@ -18,7 +18,7 @@ from identikit.files import write_text
 from identikit.heads.cut_record import told_of_a_cut
 from identikit.plan import GROWING, Plan
 from identikit.replacing.options import ON_REQUEST
-from identikit.saving.card import write_plan_card, write_zeroed_card
+from identikit.saving.card import write_card
 from identikit.saving.folder import proved_folder
 from identikit.saving.layout import CONFIGURATION, PLAN, PLAN_WEIGHTS
 from identikit.saving.proof import output_of, prove_checkpoint, prove_plan
@@ -123,16 +123,14 @@ def _write_checkpoint(
     zeroed = zeroed_places(model) if family.self_contained else ()
     with zeros_in_place(model) if zeroed else nullcontext():
         family.save(model, partial, like)
-    prove_checkpoint(model, family.rebuild(partial, model), family, batch, expected, target, zeroed)
-    history = carried(model)
-    if history is None and family.self_contained:
-        return
-    if zeroed:
-        write_zeroed_card(partial, target, plan_of(model), len(zeroed))
-    plan_of(model).write(partial / PLAN)
-    _write_configuration(history.configuration if history else family.configuration(model), partial)
-    if not family.self_contained and _needs_example(model, history) and (partial / WEIGHTS).is_file():
-        note_example(partial / WEIGHTS)
+    proof = prove_checkpoint(model, family.rebuild(partial, model), family, batch, expected, target, zeroed)
+    history, plan = carried(model), plan_of(model)
+    if history is not None or not family.self_contained:
+        plan.write(partial / PLAN)
+        _write_configuration(history.configuration if history else family.configuration(model), partial)
+        if not family.self_contained and _needs_example(model, history) and (partial / WEIGHTS).is_file():
+            note_example(partial / WEIGHTS)
+    write_card(model, family, partial, target, form="checkpoint", plan=plan, proof=proof, like=like, zeroed=zeroed)
 
 
 def _write_plan(model: nn.Module, family: Family, partial: Path, like: Path | None, batch: Batch, target: Path) -> None:
@@ -143,9 +141,9 @@ def _write_plan(model: nn.Module, family: Family, partial: Path, like: Path | No
     _write_configuration(history.configuration if history else family.configuration(model), partial)
     plan = plan_of(model)
     plan.write(partial / PLAN)
-    write_plan_card(partial, target, plan, needs_model=not (partial / CONFIGURATION).is_file())
     write_weights(model, partial / PLAN_WEIGHTS, gone=_bypassed(model), needs_example=_needs_example(model, history))
-    prove_plan(model, family, partial, batch, expected, target)
+    proof = prove_plan(model, family, partial, batch, expected, target)
+    write_card(model, family, partial, target, form="plan", plan=plan, proof=proof, like=like)
 
 
 def _write_configuration(configuration: dict[str, Any] | None, partial: Path) -> None:

@@ -46,6 +46,26 @@ def equal(one: Any, other: Any) -> bool:
     return difference(one, other) <= 1
 
 
+def largest_gap(one: Any, other: Any) -> tuple[float, float]:
+    """The largest difference of two outputs of one structure, and the largest value of `other`, in their own units.
+
+    Values that are not finite, and masks beside smaller values (1e4 and more), are left out of both.
+    """
+    first = dict(_numbers(one))
+    gap = size = 0.0
+    for path, value in _numbers(other):
+        if value.is_meta or not (value.is_floating_point() or value.is_complex()):
+            continue
+        left, right = _doubles(first[path]), _doubles(value)
+        counts = left.isfinite() & right.isfinite()
+        plain = counts & (left.abs() < _MASK) & (right.abs() < _MASK)
+        counts = plain if bool(plain.any()) else counts
+        if bool(counts.any()):
+            gap = max(gap, float((left - right)[counts].abs().max()))
+            size = max(size, float(right[counts].abs().max()))
+    return gap, size
+
+
 def comparable(output: Any) -> bool:
     """Whether an output holds anything that `difference` can look at."""
     return any(value.numel() for _, value in _numbers(output))
