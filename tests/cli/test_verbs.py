@@ -16,7 +16,7 @@ from identikit.cli import app
 from identikit.plan import Plan
 from identikit.results import Front
 
-VERBS = ["sites", "scan", "prune", "apply", "simplify", "export", "audit", "report", "demo"]
+VERBS = ["sites", "scan", "prune", "apply", "heal", "simplify", "export", "audit", "report", "demo"]
 
 
 def logits(model: Any) -> torch.Tensor:
@@ -122,6 +122,26 @@ def test_prune(form: str, run: Run, models: Path, tmp_path: Path) -> None:
     shown = run(*command, "--overwrite")
     assert shown.code == 0, shown
     assert "layer." in shown.out
+
+
+def test_prune_with_held_out_examples(run: Run, models: Path, tmp_path: Path) -> None:
+    """The rows that the figures come from lie in a file of their own; without --holdout it is a quarter."""
+    head, *rows = (models / "labelled.csv").read_text().splitlines()
+    (tmp_path / "more.csv").write_text("\n".join([head, *rows * 8]) + "\n")  # 40 examples
+    command = ("prune", models / "classifier", "--data", tmp_path / "more.csv", "--drop", 1, "--to", tmp_path / "x")
+    said = run(*command)
+    assert said.code == 0, said
+    assert "on 10 held-out examples: the layers were chosen by 30 others" in said.out
+    assert f"held out: {tmp_path / 'x.scan.held-out.jsonl'}" in said.err
+    (row,) = ik.ScanResult.read(tmp_path / "x.scan.held-out.jsonl")
+    front = Front.read(tmp_path / "x.front.json")
+    assert (row.edited, row.examples) == (front.choice.scores["fidelity"].edited, 10)
+    page = (tmp_path / "x.report.html").read_text()
+    assert "on 10 held-out examples" in page
+    said = run(*command, "--holdout", 0, "--overwrite")
+    assert "held-out examples" not in said.out
+    assert "Nothing was held out: the scores are those by which the layers were chosen." in said.out
+    assert Front.read(tmp_path / "x.front.json").header.data.examples == 40
 
 
 def test_prune_without_data_by_a_score(run: Run, models: Path, tmp_path: Path) -> None:

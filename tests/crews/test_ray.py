@@ -102,6 +102,9 @@ def test_a_race_and_a_prune(ray: Any) -> None:
     prunes = [ik.prune(net(), data(), drop=2, **on) for on in ({}, {"ray": "auto", "workers": 2})]
     assert prunes[0].plan == prunes[1].plan
     assert near(facts(prunes[0].scan), facts(prunes[1].scan))
+    judged = [{"scores": pruned.front.choice.scores["fidelity"].edited} for pruned in prunes]
+    assert prunes[1].front.chosen_on is not None
+    assert near(judged[:1], judged[1:])
 
 
 @pytest.mark.long

@@ -380,9 +380,11 @@ def test_it_says_why(counted: Any, data: Any) -> None:
         '"layers.0" went first: of the layers left, its absence cost least.',
         '"layers.1" went second: of the layers left, its absence cost least.',
         'It stopped there because dropping "layers.2" as well would leave left at 0.25, below the goal.',
+        "Nothing was held out, as 12 examples are too few: the scores are those by which the layers were chosen.",
     )
     assert front.choice.kept == pytest.approx(0.5)
-    assert "reached" in ik.prune(counted, data, metrics=left, drop=1).front.why[-1]
-    assert "each stack keeps one" in ik.prune(counted, data, metrics=left, keep=0.1).front.why[-1]
-    front = ik.prune(counted, data, metrics=loss_of(0.01), keep=0.98).front
-    assert front.why[-1].endswith("would bring cost to 1.03, above the goal.")
+    assert "reached" in ik.prune(counted, data, metrics=left, drop=1).front.why[-2]
+    assert "each stack keeps one" in ik.prune(counted, data, metrics=left, keep=0.1).front.why[-2]
+    front = ik.prune(counted, data, metrics=loss_of(0.01), keep=0.98, holdout=0).front
+    assert front.why[-1] == "Nothing was held out: the scores are those by which the layers were chosen."
+    assert front.why[-2].endswith("would bring cost to 1.03, above the goal.")

@@ -62,6 +62,7 @@ class Page(HTMLParser):
 
 def test_golden(golden: Callable[[str, str], None]) -> None:
     golden("both.html.txt", Page(html((sample.scan(), sample.front()))).text)
+    golden("held.html.txt", Page(html(sample.held_front())).text)
     golden("mixed.html.txt", Page(html(sample.mixed_scan())).text)
 
 

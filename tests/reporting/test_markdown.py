@@ -15,6 +15,7 @@ def test_golden(golden: Callable[[str, str], None]) -> None:
     golden("scan.md", sample.scan().to_markdown())
     golden("mixed.md", sample.mixed_scan().to_markdown())
     golden("front.md", sample.front().to_markdown())
+    golden("held.md", sample.held_front().to_markdown())
 
 
 def test_every_row_has_as_many_cells_as_its_head() -> None:

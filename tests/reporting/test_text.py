@@ -32,6 +32,8 @@ TABLES = {
     "mixed": lambda: scan_table(sample.mixed_scan()),
     "front": lambda: front_table(sample.front()),
     "summary": lambda: summary_table(sample.front()),
+    "held": lambda: front_table(sample.held_front()),
+    "held_summary": lambda: summary_table(sample.held_front()),
     "sites": lambda: sites_table(SITES),
 }
 

@@ -186,7 +186,13 @@ def read_or_none(path: Path) -> ScanResult | None:
 
 
 FRONTS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
-    (lambda f: f.update(version=0), "front file FILE has version 0; this identikit reads version 1."),
+    (lambda f: f.update(version=0), "front file FILE has version 0; this identikit reads versions 1 to 2."),
+    (lambda f: f.update(version=3), "front file FILE has version 3; this identikit reads versions 1 to 2."),
+    (lambda f: f.update(version=True), "front file FILE has version True; this identikit reads versions 1 to 2."),
+    (lambda f: f.update(chosen_on={}), 'front file FILE, "chosen_on" lacks the key "fingerprint".'),
+    (lambda f: f.update(chosen_on=f["data"]), "point 0 must have the scores of the search too where examples were"),
+    (lambda f: f["points"][0].update(selection=f["points"][0]["scores"]), "point 0 must have the scores of the search"),
+    (lambda f: f["points"][1].update(selection={"fidelity": {}}), 'point 1, selection, "fidelity" lacks the key "full"'),
     (lambda f: f.pop("points"), 'front file FILE lacks the key "points".'),
     (lambda f: f.update(points=[]), "front file FILE: a front needs at least one point: the full model."),
     (lambda f: f.update(chosen=9), 'front file FILE: "chosen" is 9, but there are 4 points'),

@@ -282,6 +282,23 @@ def test_front_round_trip(tmp_path: Path) -> None:
     assert front.metric == "fidelity"
 
 
+def test_a_front_of_version_1_is_read() -> None:
+    """It says of no examples that they were held out."""
+    front = sample.front()
+    value = front.to_json() | {"version": 1}
+    del value["chosen_on"]
+    for point in value["points"]:
+        del point["selection"]
+    assert Front.from_json(value) == front
+
+
+def test_a_front_with_held_out_examples(tmp_path: Path) -> None:
+    front = sample.held_front()
+    front.write(tmp_path / "front.json")
+    assert Front.read(tmp_path / "front.json") == front
+    assert front.choice.scores["fidelity"].edited < front.choice.selection["fidelity"].edited
+
+
 def test_a_front_holds_together() -> None:
     with pytest.raises(ResultError, match=r'^"chosen" is 4, but there are 4 points'):
         sample.front(chosen=4)

@@ -45,7 +45,8 @@ def test_scans_fit(tmp_path: Path, scan: ScanResult) -> None:
 
 
 def test_fronts_and_plans_fit() -> None:
-    schema("front").validate(sample.front().to_json())
+    for front in (sample.front(), sample.held_front()):
+        schema("front").validate(front.to_json())
     schema("plan").validate(plan().to_json())
     schema("plan").validate(Plan.of(["a.b"]).to_json())
 
@@ -56,6 +57,7 @@ def test_the_schema_knows_every_op_and_key() -> None:
     assert set(defs["header"]["properties"]) == {"format", "version", *Header.__dataclass_fields__}
     assert set(defs["row"]["properties"]) == set(Row.__dataclass_fields__)
     assert set(schema("front").schema["properties"]) == set(sample.front().to_json())
+    assert set(schema("front").schema["$defs"]["point"]["properties"]) == {*sample.front().full.to_json(), "plan"}
 
 
 REFUSED_PLANS: list[dict[str, Any]] = [

@@ -17,11 +17,13 @@ def prune_and_save(
 ) -> tuple[Pruned, dict[str, Path]]:
     """Prune `opened`, save to `to`; returns what was found and where the files are.
 
-    Rows are written to `to`.scan.jsonl as they are measured: that file survives a kill, and --resume goes on with it.
+    Rows are written to `to`.scan.jsonl as they are measured, those of held-out examples to `to`.scan.held-out.jsonl:
+    these files survive a kill, and --resume goes on with them.
     The HTML page goes to `page` where the libraries that draw it are here.
     """
     from identikit.cli.console import speaks
     from identikit.errors import BudgetError
+    from identikit.pruning.course import beside
     from identikit.pruning.prune import prune
     from identikit.saving.save import save
 
@@ -40,10 +42,29 @@ def prune_and_save(
     front = replace(pruned.front, size_before=_weights(opened.folder), size_after=_weights(to))
     pruned = replace(pruned, front=front)
     files = {"model": to, "scan": journal, "curve": to.with_name(to.name + ".front.json")}
+    if front.chosen_on is not None:
+        files["held out"] = beside(journal)
     front.write(files["curve"])
     if _can_report():
         files["report"] = pruned.report(page)
     return pruned, files
+
+
+def show_pruned(pruned: Pruned, files: dict[str, Path], *, as_json: bool) -> None:
+    """What a prune found, on the terminal: the layers' worth, the curve, before and after, where the files are."""
+    from identikit.cli.console import note, show, show_json
+    from identikit.families import family_of
+    from identikit.reporting.card import GENERATION
+    from identikit.reporting.text import front_table, scan_table, summary_table
+
+    if as_json:
+        show_json(pruned.front.to_json())
+    else:
+        show(scan_table(singles(pruned.scan)), "", front_table(pruned.front), "", summary_table(pruned.front), "")
+    if pruned.plan.edits and family_of(pruned.model).generates(pruned.model):
+        note(GENERATION)
+    for what, path in files.items():
+        note(f"{what}: {path}")
 
 
 def singles(scan: ScanResult) -> ScanResult:

@@ -86,6 +86,10 @@ Trust = Annotated[
 BatchSize = Annotated[int, typer.Option(min=1, help="Examples at once.", rich_help_panel="Data")]
 MaxLength = Annotated[int | None, typer.Option(min=1, help="Tokens an example may have.", rich_help_panel="Data")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use the first N examples only.", rich_help_panel="Data")]
+HoldOut = Annotated[
+    float,
+    typer.Option("--holdout", help="Share that the search does not see; the scores are of it.", rich_help_panel="Data"),
+]
 Seed = Annotated[int, typer.Option(help="For everything random.", rich_help_panel="Data")]
 Text = Annotated[str | None, typer.Option(help="The column that holds the text.", rich_help_panel="Data")]
 TextPair = Annotated[

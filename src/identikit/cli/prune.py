@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from identikit.cli import options as o
-from identikit.cli.console import note, show, show_json, speaks
+from identikit.cli.console import speaks
 from identikit.cli.scan import said
 
 EXAMPLE = "Example:  identikit prune ./my-bert --data pairs.csv --keep 0.98 --to smaller"
@@ -27,13 +27,12 @@ def command(
     task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, device_map: o.DeviceMap = None,
     trust_remote_code: o.Trust = False,
     text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,
-    batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, seed: o.Seed = 0,
-    as_json: o.Json = False,
+    batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, holdout: o.HoldOut = 0.25,
+    seed: o.Seed = 0, as_json: o.Json = False,
 ) -> None:  # fmt: skip
     """Drop the layers your data miss least; save what is left as a checkpoint of its own library, proved."""
-    from identikit.cli.job import prune_and_save, singles
+    from identikit.cli.job import prune_and_save, show_pruned
     from identikit.cli.opening import opened_data, opened_model
-    from identikit.reporting.text import front_table, scan_table, summary_table
     from identikit.saving.folder import check_place
 
     check_place(to, overwrite)
@@ -43,15 +42,10 @@ def command(
     read = opened_data(data, opened, **columns, **reading) if data is not None else None
     pruned, files = prune_and_save(
         opened, read, to, saved_as, page=to.with_name(to.name + ".report.html"), resume=resume, overwrite=overwrite,
-        keep=keep, max_drop=max_drop, drop=drop, params=params, flops=flops, speedup=speedup, method=method, beam=beam,
-        at=at, metrics=metric or "fidelity", as_=as_, score=score, seed=seed, confidence=confidence, engine=engine,
-        batch_memory=batch_memory, ray=ray, workers=workers, name=model, command=said(),
+        keep=keep, max_drop=max_drop, drop=drop, params=params, flops=flops, speedup=speedup, holdout=holdout,
+        method=method, beam=beam, at=at, metrics=metric or "fidelity", as_=as_, score=score, seed=seed,
+        confidence=confidence, engine=engine, batch_memory=batch_memory, ray=ray, workers=workers, name=model,
+        command=said(),
     )  # fmt: skip
-    if not speaks():
-        return
-    if as_json:
-        show_json(pruned.front.to_json())
-    else:
-        show(scan_table(singles(pruned.scan)), "", front_table(pruned.front), "", summary_table(pruned.front), "")
-    for what, path in files.items():
-        note(f"{what}: {path}")
+    if speaks():
+        show_pruned(pruned, files, as_json=as_json)

@@ -9,23 +9,21 @@ from typing import Any
 
 from torch import nn
 
-from identikit.confidence.effect import keeps
 from identikit.families import Family
-from identikit.families.anatomy import Anatomy
 from identikit.plan import Plan
 from identikit.progress import Board, board
-from identikit.pruning.amounts import Amounts, pass_times
 from identikit.pruning.budgets import Budget
-from identikit.pruning.search import Search, Way
-from identikit.pruning.step import Step
+from identikit.pruning.course import Filing, course
+from identikit.pruning.heldout import SHARE, split
 from identikit.pruning.ways import check_method, way_of
-from identikit.results import Front, Point, ScanResult
-from identikit.results import Score as PointScore
+from identikit.results import Front, ScanResult
+from identikit.results.chosen import chosen_step
 from identikit.scanning.byte_sizes import bytes_of
 from identikit.scanning.ledger import Measuring
-from identikit.scanning.prepare import At, Candidates, prepare
+from identikit.scanning.prepare import At, prepare
 from identikit.scanning.spread import spread
-from identikit.surgery.carried import carried, first_paths
+from identikit.sources.objects import as_data
+from identikit.surgery.carried_provenance import note_step
 from identikit.surgery.remove import remove
 from identikit.surgery.resampled import refuse_for_good
 
@@ -61,7 +59,7 @@ def prune(
     model: nn.Module, data: Any = None, at: At = None, metrics: Any = "fidelity", *,
     keep: float | None = None, max_drop: float | None = None, drop: int | None = None, params: float | None = None,
     flops: float | None = None, speedup: float | None = None,
-    method: str = "greedy", beam: int = 4, score: Any = None,
+    holdout: float = SHARE, method: str = "greedy", beam: int = 4, score: Any = None,
     inputs: Any = None, family: Family | None = None, as_: str | None = None,
     batch_size: int | None = None, limit: int | None = None, seed: int = 0, confidence: float = 0.95,
     engine: str = "auto", batch_memory: int | str | None = None,
@@ -79,7 +77,10 @@ def prune(
         max_drop: how much worse the first metric may get, in its units; for metrics whose full score is not above zero.
         drop: how many layers go. params, flops: the share of the parameters, or of the FLOPs of a pass over the first
             batch, that may stay. speedup: how many times as fast that pass is to be, measured here.
-        to: a file that every measured row is written to; with `resume` a prune that was cut short goes on there.
+        holdout: the share of the data that the search does not see. Every point of the curve is measured on it
+            afterwards: those are the scores of the front, and a floor must hold there too. 0: nothing is held out.
+        to: a file that every measured row is written to (those of the held-out examples to one beside it:
+            a.held-out.jsonl for a.jsonl); with `resume` a prune that was cut short goes on there.
         Everything else as in `scan`.
 
     Raises:
@@ -88,75 +89,24 @@ def prune(
     check_method(method, beam)
     targets = (max_drop, drop, params, flops, speedup)
     budget = Budget(0.98 if keep is None and targets == (None,) * len(targets) else keep, *targets)
+    read = as_data(data, batch_size=batch_size, limit=limit, seed=seed) if data is not None else None
+    example = next(iter(read)) if read is not None and inputs is None else inputs
+    parts = split(read, holdout, seed, scored=score is not None)
     found = prepare(
-        model, data, at, metrics, score,
-        inputs=inputs, family=family, batch_size=batch_size, limit=limit, as_=as_,
+        model, parts.search, at, metrics, score,
+        inputs=example, family=family, batch_size=None, limit=None, as_=as_,
         how=Measuring(seed=seed, confidence=confidence), engine=engine, memory=bytes_of(batch_memory), keep=True,
     )  # fmt: skip
     refuse_for_good([edit for each in found.plans.values() for edit in each], "pruned")
     way = way_of(method, beam, found.ledger.anatomy, found.plans)
 
+    filing = Filing(to, resume, overwrite, name, command)
+
     def lead() -> tuple[Plan, Front, ScanResult]:
-        with board(progress) as bars:
-            return _searched(
-                found, way, budget, bars, to=to, resume=resume, overwrite=overwrite, name=name, command=command
-            )
+        with board(progress) as bars, bars.bar("prune") as bar:
+            return course(found, parts, way, budget, bar, filing)
 
     plan, front, result = spread(found, lead, ray=ray, workers=workers)
     smaller = remove(copy.deepcopy(found.ledger.anatomy.model), plan, inputs=found.ledger.anatomy.batch, family=family)
+    note_step(smaller, chosen_step(front, method=method))
     return Pruned(smaller, plan, front, result)
-
-
-def _searched(
-    found: Candidates, way: Way, budget: Budget, bars: Board, *,
-    to: str | Path | None, resume: bool, overwrite: bool, name: str, command: str,
-) -> tuple[Plan, Front, ScanResult]:  # fmt: skip
-    """What to drop, the curve on the way there, and every row that was measured."""
-    ledger, path = found.ledger, Path(to) if to is not None else None
-    ledger.open(list(found.plans), to=path, resume=resume, overwrite=overwrite, name=name, command=command)
-    done = False
-    try:
-        with bars.bar("prune") as bar:
-            # the full model first: what cannot be reached is refused before the search
-            ledger.measure_all({}, bar, likely=found.plans)
-            metric, info = next(iter(ledger.result.header.metrics.items()))
-            amounts = Amounts(ledger.anatomy, way.space, budget)
-            search = Search(way, metric, info, budget, ledger.measure_all, amounts)
-            steps, chosen, ended = search.steps(bar)
-        done = True
-    finally:
-        ledger.close(done=done)
-    front = _front(ledger.anatomy, ledger.result, search, steps, chosen, ended)
-    return _bound(steps[chosen].plan, ledger.anatomy, ledger.result), front, ledger.result
-
-
-def _bound(plan: Plan, anatomy: Anatomy, scan: ScanResult) -> Plan:
-    """The plan with the hash of the weights that it was chosen on, where these are the ones first loaded."""
-    first_loaded = carried(anatomy.model) is None
-    return plan.bound(plan.fingerprint, scan.header.weights if first_loaded else "", plan.model)
-
-
-def _front(
-    anatomy: Anatomy, scan: ScanResult, search: Search, steps: list[Step], chosen: int, ended: str
-) -> Front:  # fmt: skip
-    latencies = pass_times(anatomy, [step.plan for step in steps])
-    points = [
-        _point(anatomy, scan, step, search.way.space.parameters_left(step.gone), seconds)
-        for step, seconds in zip(steps, latencies, strict=True)
-    ]
-    why = search.way.why(steps[: chosen + 1], first_paths(anatomy.model, list(steps[chosen].gone)))
-    goal = search.budget.words(search.metric, search.info.higher_is_better)
-    return Front(scan.header, tuple(points), chosen, goal, (*why, f"It stopped there because {ended}"))
-
-
-def _point(anatomy: Anatomy, scan: ScanResult, step: Step, left: int, seconds: float) -> Point:
-    infos = scan.header.metrics
-    scores = {name: PointScore(info.full, info.full, 0.0) for name, info in infos.items()}
-    for name, row in step.rows.items():
-        scores[name] = PointScore(row.full, row.edited, row.effect, row.low, row.high)
-    first = next(iter(infos))
-    info, edited = infos[first], scores[first].edited
-    kept = keeps(info.full, edited, info.higher_is_better, name=first) if info.full > 0 else None
-    plain = all(edit.op == "identity" and not edit.options for edit in step.plan)
-    whole = None if plain else _bound(step.plan, anatomy, scan).to_json()
-    return Point(step.plan.places, scores, left, kept, seconds, whole)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from identikit.confidence.effect import drops, keeps
 from identikit.errors import BudgetError
@@ -54,9 +54,9 @@ def _amount(budget: Budget, amount: float) -> tuple[str, str, str]:
 
 
 def too_strict(
-    budget: Budget, metric: str, info: MetricInfo, edited: float, path: str, paths: Iterable[str], read: str
+    budget: Budget, metric: str, info: MetricInfo, edited: float, gone: Sequence[str], paths: Iterable[str], read: str
 ) -> str:
-    """The message for a floor that even the best single drop, of the layer at `path`, breaks.
+    """The message for a floor that even the best drop, of the layers `gone`, breaks; most often it is a single one.
 
     `edited`: its score; `read`: where it was read, where that is not the score itself.
     """
@@ -72,9 +72,10 @@ def too_strict(
         asked, found, nearest = f"--max-drop {budget.max_drop:g}", f"costs {_up(cost)} of {metric}", absolute
     stacks = sorted({each.rpartition(".")[0] for each in paths})
     where = ", ".join(f'"{stack}.*"' if stack else '"*"' for stack in stacks)
-    layer = path.rpartition(".")[2] if len(stacks) == 1 else path
+    layer = gone[-1].rpartition(".")[2] if len(stacks) == 1 else gone[-1]
+    best = f"the best single drop (layer {layer})" if len(gone) == 1 else f"the best drop of {len(gone)} layers"
     return (
-        f"{asked} cannot be reached by dropping any layer of {where}; the best single drop (layer {layer}) "
+        f"{asked} cannot be reached by dropping any layer of {where}; {best} "
         f"{found}{read}. Try {nearest}, or heal after dropping."
     )
 

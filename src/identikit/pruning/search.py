@@ -69,18 +69,39 @@ class Search:
             raise BudgetError(ended_early(self.budget, len(last.gone), self.amounts.of(last)))
         return steps, len(steps) - 1, "no further layer can go: each stack keeps one."
 
+    def confirmed(self, steps: Sequence[Step], chosen: int, ended: str, where: str) -> tuple[int, str]:
+        """The choice once more, by rows of examples that the search has not seen; `where`: which these are.
+
+        The largest set up to the one chosen whose floor holds there too, and why it ended there. Raises BudgetError
+        where it holds for none, naming the nearest that can be reached, and MetricError for a share of no score.
+        """
+        if not self.budget.floor:
+            return chosen, ended
+        at = next((number for number in range(chosen, 0, -1) if self._holds(steps[number], where)), 0)
+        if at == 0:
+            raise BudgetError(self._too_strict(max(steps[1 : chosen + 1], key=self._worth), where))
+        if at == chosen:
+            return chosen, ended
+        return at, f"{where} {self._why_not(steps[at], steps[at + 1])}"
+
     def _ranked(self, tried: list[Step], bar: Bar) -> list[Step]:
         """The steps with their rows, the least costly first; of equals the first."""
         bar.say(f"{len(tried[0].gone) - 1} gone, {len(tried)} more tried")
-        named = {" + ".join(step.plan.places): step for step in tried}
+        named = {step.name: step for step in tried}
         rows = self.measure({name: step.plan for name, step in named.items()}, bar)
         judged = [replace(step, rows=rows[name], tried=len(tried)) for name, step in named.items()]
         sign = -1 if self.info.higher_is_better else 1
         return sorted(judged, key=lambda step: sign * step.rows[self.metric].edited)
 
-    def _holds(self, step: Step) -> bool:
+    def _holds(self, step: Step, where: str = "") -> bool:
+        full, edited = step.rows[self.metric].full, self._cautious(step)
+        name = " ".join(filter(None, (self.metric, where)))
+        return self.budget.holds(full, edited, self.info.higher_is_better, name)
+
+    def _worth(self, step: Step) -> float:
+        """How good its score surely is; the larger, the better."""
         edited = self._cautious(step)
-        return self.budget.holds(self.info.full, edited, self.info.higher_is_better, self.metric)
+        return edited if self.info.higher_is_better else -edited
 
     def _cautious(self, step: Step) -> float:
         """The score at the worse end of its interval: a floor is kept as surely as the data can say."""
@@ -94,10 +115,12 @@ class Search:
         furthest = functools.partial(self.amounts.furthest, ends)
         check_reachable(self.budget, self.metric, self.info, most=most, furthest=furthest)
 
-    def _too_strict(self, best: Step) -> str:
-        edited, ends = self._cautious(best), self._cautious(best) != best.rows[self.metric].edited
-        where = " at the worse end of its interval" if ends else ""
-        return too_strict(self.budget, self.metric, self.info, edited, best.gone[-1], self.way.space.plans, where)
+    def _too_strict(self, best: Step, where: str = "") -> str:
+        row, edited = best.rows[self.metric], self._cautious(best)
+        read = " at the worse end of its interval" if edited != row.edited else ""
+        read += f" {where}" if where else ""
+        info = replace(self.info, full=row.full)
+        return too_strict(self.budget, self.metric, info, edited, best.gone, self.way.space.plans, read)
 
     def _why_not(self, chosen: Step, failed: Step) -> str:
         higher, edited, end = self.info.higher_is_better, failed.rows[self.metric].edited, self._cautious(failed)

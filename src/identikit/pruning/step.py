@@ -19,6 +19,11 @@ class Step:
     rows: dict[str, Row] = field(default_factory=dict)
     tried: int = 0
 
+    @property
+    def name(self) -> str:
+        """Its places as one text."""
+        return " + ".join(self.plan.places)
+
     def less(self, path: str, plan: Plan) -> Step:
         """The step on which the layer at `path` goes too, by `plan`."""
         return Step(self.plan | plan, without(self.gone, path))

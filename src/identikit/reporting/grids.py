@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from identikit.reporting import page
+from identikit.reporting import curve, page
 from identikit.results import Front
 
 
@@ -37,7 +37,7 @@ def cost_grid(table: page.CostTable) -> Grid:
 def curve_grid(front: Front) -> Grid:
     """The curve of a prune."""
     heads = ("dropped", "layers", "kept", front.metric, "parameters", "latency", "")
-    lines = page.curve(front)
+    lines = curve.points(front)
     rows = [
         (
             str(line.dropped),
@@ -53,7 +53,7 @@ def curve_grid(front: Front) -> Grid:
     return _filled(Grid(heads, tuple(rows), (True, False, True, True, True, True, False), front.chosen))
 
 
-def change_grid(changes: Sequence[page.Change]) -> Grid:
+def change_grid(changes: Sequence[curve.Change]) -> Grid:
     """The full and the chosen model side by side."""
     rows = tuple((line.what, line.before, line.after, line.said) for line in changes)
     return Grid(("", "before", "after", ""), rows, (False, True, True, False))

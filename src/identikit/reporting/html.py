@@ -9,7 +9,7 @@ from typing import Any
 
 from identikit.errors import ResultError, needs_extra
 from identikit.files import write_text
-from identikit.reporting import numbers, page, plots, repeat
+from identikit.reporting import curve, numbers, page, plots, repeat
 from identikit.reporting.agreements import agreements
 from identikit.results import Front, Header, ScanResult
 
@@ -57,7 +57,7 @@ def html(result: Any) -> str:
     return environment.get_template("report.html.j2").render(
         title=f"{_short(header)}: what its layers are worth",
         model=page.model_line(header),
-        facts=_facts(header),
+        facts=_facts(header, front),
         agreements=[] if scan is None else agreements(scan),
         notes=[numbers.clean(note) for note in header.notes],
         front=_front(front) if front is not None else None,
@@ -90,13 +90,14 @@ def _kinds(parts: tuple[Any, ...]) -> str:
     return ", ".join(type(part).__name__ for part in parts) or "nothing"
 
 
-def _facts(header: Header) -> list[tuple[str, str]]:
+def _facts(header: Header, front: Front | None) -> list[tuple[str, str]]:
     """Label and value, for the head of the page; what is not known is left out."""
     examples = numbers.plural(header.data.examples, "example")
     facts = [
         ("model", header.model),
         ("from", header.name),
         ("data", f"{header.data.name}, {examples}" if header.data.name else examples),
+        ("held out", curve.chosen_by(front) if front is not None else ""),
         ("run", f"{header.dtype} on {header.device}, seed {header.seed}"),
         ("structure", header.fingerprint),
         ("weights", header.weights),
@@ -134,11 +135,11 @@ def _front(front: Front) -> dict[str, Any]:
     return {
         "goal": numbers.clean(front.goal),
         "why": [numbers.clean(sentence) for sentence in front.why],
-        "said": page.measured(front.header, front.metric),
+        "said": curve.measured(front),
         "bars": page.error_bars(front.header, front.metric),
         "metric": numbers.clean(front.metric),
-        "changes": page.changes(front),
-        "lines": page.curve(front),
+        "changes": curve.changes(front),
+        "lines": curve.points(front),
         "figure": Figure(drawn, said),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from identikit.reporting import grids, page
+from identikit.reporting import curve, grids, page
 from identikit.reporting.agreements import agreements
 from identikit.reporting.grids import Grid
 from identikit.results import Front, ScanResult
@@ -26,8 +26,8 @@ def front_markdown(front: Front) -> str:
     """The full and the chosen model side by side, then the whole curve and why the search stopped."""
     parts = [f"**{escape(page.model_line(front.header))}**"]
     parts += [f"Goal: {escape(front.goal)}."] if front.goal else []
-    parts += [escape(page.measured(front.header, front.metric))]
-    parts += [markdown(grids.change_grid(page.changes(front))), markdown(grids.curve_grid(front))]
+    parts += [escape(curve.measured(front))]
+    parts += [markdown(grids.change_grid(curve.changes(front))), markdown(grids.curve_grid(front))]
     parts += [escape(sentence) for sentence in front.why]
     return "\n\n".join(parts) + "\n"
 

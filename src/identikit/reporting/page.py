@@ -8,7 +8,7 @@ from typing import Any
 
 from identikit.places import natural_key
 from identikit.reporting import numbers
-from identikit.results import Cost, Front, Header, Point, Row, ScanResult, SiteInfo
+from identikit.results import Cost, Header, Row, ScanResult, SiteInfo
 from identikit.results.agreement import CHEAP
 from identikit.results.header import together
 from identikit.results.ties import tied
@@ -54,30 +54,6 @@ class CostTable:
     reach: float
     lines: tuple[CostLine, ...]
     ties: str = ""
-
-
-@dataclass(frozen=True)
-class PointLine:
-    """One model on the curve of a prune."""
-
-    dropped: int
-    places: str
-    kept: str
-    score: str
-    error: str
-    parameters: str
-    latency: str
-    chosen: bool
-
-
-@dataclass(frozen=True)
-class Change:
-    """One line of the comparison of the full and the chosen model."""
-
-    what: str
-    before: str
-    after: str
-    said: str
 
 
 def costs(result: ScanResult, metric: str | None = None) -> CostTable:
@@ -129,55 +105,6 @@ def model_line(header: Header) -> str:
     return f"{shown}, {numbers.count(header.total_parameters)} parameters" if header.total_parameters else shown
 
 
-def curve(front: Front) -> tuple[PointLine, ...]:
-    """The points of a prune, the full model first."""
-    name = front.metric
-    scores = [point.scores[name] for point in front.points]
-    errors = [0.0 if score.low is None or score.high is None else (score.high - score.low) / 2 for score in scores]
-    decimals = numbers.decimals_of([score.edited for score in scores], errors)
-    return tuple(
-        PointLine(
-            dropped=point.dropped,
-            places=_places(point.places, point.plan) or "nothing",
-            kept="" if point.kept is None else numbers.percent(point.kept),
-            score=numbers.fixed(score.edited, decimals),
-            error=f"± {numbers.fixed(error, decimals)}" if error else "",
-            parameters=numbers.count(point.parameters),
-            latency="" if point.latency is None else numbers.seconds(point.latency),
-            chosen=number == front.chosen,
-        )
-        for number, (point, score, error) in enumerate(zip(front.points, scores, errors, strict=True))
-    )
-
-
-def changes(front: Front) -> tuple[Change, ...]:
-    """The full and the chosen model side by side: scores, parameters, size, latency."""
-    full, chosen = front.full, front.choice
-    lines = [Change("layers dropped", "0", str(chosen.dropped), _places(chosen.places, chosen.plan))]
-    for name, score in chosen.scores.items():
-        kept = f"{numbers.percent(chosen.kept)} kept" if name == front.metric and chosen.kept is not None else ""
-        decimals = max(numbers.decimals_of([value], []) for value in (score.full, score.edited)) + 1
-        before, after = (numbers.fixed(value, min(decimals, 6)) for value in (score.full, score.edited))
-        lines.append(Change(numbers.clean(name), before, after, kept))
-    lines.append(_size("parameters", full.parameters, chosen.parameters, numbers.count))
-    if front.size_before is not None and front.size_after is not None:
-        lines.append(_size("size on disk", front.size_before, front.size_after, numbers.size))
-    if full.latency is not None and chosen.latency is not None:
-        lines.append(_speed(full, chosen))
-    return tuple(lines)
-
-
-def _size(what: str, before: int, after: int, written: Callable[[float], str]) -> Change:
-    return Change(what, written(before), written(after), numbers.change(before, after))
-
-
-def _speed(full: Point, chosen: Point) -> Change:
-    before, after = full.latency or 0.0, chosen.latency or 0.0
-    ratio = before / after if after else 0.0
-    said = f"{numbers.fixed(ratio, 2)} times as fast" if ratio else ""
-    return Change("latency of a pass", numbers.seconds(before), numbers.seconds(after), said)
-
-
 def _line(header: Header, row: Row, cost: Cost, decimals: int, *, cheapest: bool) -> CostLine:
     sites = [header.sites[place] for place in row.places if place in header.sites]
     decimals = numbers.decimals_here(cost.value, _half(cost), decimals)
@@ -186,7 +113,7 @@ def _line(header: Header, row: Row, cost: Cost, decimals: int, *, cheapest: bool
     bounds = None if cost.low is None or cost.high is None else (cost.low, cost.high)
     total = header.total_parameters
     return CostLine(
-        place=_places(row.places, row.plan),
+        place=places_text(row.places, row.plan),
         kind=numbers.clean(together(sites).kind),
         cost=numbers.fixed(cost.value, decimals, sign=True),
         error=f"± {numbers.fixed(_half(cost), decimals)}" if bounds else "",
@@ -211,7 +138,7 @@ def _spread(weight: SiteInfo) -> str:
     return " to ".join(numbers.seconds(bound) for bound in bounds if bound is not None)
 
 
-def _places(places: Sequence[str], plan: dict[str, Any] | None) -> str:
+def places_text(places: Sequence[str], plan: dict[str, Any] | None) -> str:
     """The places, and what was done there where it is not the plain identity."""
     edits = plan.get("edits") if plan else None
     ops = sorted({str(edit["op"]) for edit in edits}) if isinstance(edits, list) else []
@@ -225,7 +152,8 @@ def _ties(ranked: Sequence[Row]) -> str:
     for rows in tied(ranked):
         alone = all(len(row.places) == 1 and row.plan is None for row in rows)
         places = [place for row in rows for place in row.places]
-        groups.append(numbers.grouped(places) if alone else ", ".join(_places(row.places, row.plan) for row in rows))
+        named = (places_text(row.places, row.plan) for row in rows)
+        groups.append(numbers.grouped(places) if alone else ", ".join(named))
     return f"not told apart: {'; '.join(groups)}" if groups else ""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from identikit.errors import needs_extra
-from identikit.reporting import numbers, page
+from identikit.reporting import curve, numbers, page
 from identikit.results import Front, ScanResult
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def plot_front(front: Front) -> Figure:
         "chosen", (front.choice.dropped, chosen), (0, 11), textcoords="offset points", color=BEST, ha="center"
     )
     axes.set_xlabel("layers dropped")
-    axes.set_ylabel(numbers.clean(front.metric))
+    held = curve.held_out(front)
+    axes.set_ylabel(numbers.clean(front.metric) + (f", {held}" if held else ""))
     axes.margins(x=0.06, y=0.16)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _plain(axes, lines="y")

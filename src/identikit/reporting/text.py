@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from identikit.reporting import cost_table, glyphs, numbers, page
+from identikit.reporting import cost_table, curve, glyphs, numbers, page
 from identikit.reporting.agreements import agreements
 from identikit.results import Front, ScanResult
 
@@ -91,7 +91,7 @@ def sites_table(sites: Iterable[SiteLike]) -> Fitted:
 
 def front_table(front: Front) -> Fitted:
     """The curve of a prune: what was dropped, what was kept of the score, parameters and latency."""
-    lines = page.curve(front)
+    lines = curve.points(front)
 
     def build(width: int) -> Group:
         drawn = _curve(front, lines, width)
@@ -100,12 +100,14 @@ def front_table(front: Front) -> Fitted:
         legend = Text(
             "   ".join(["◂ chosen", *filter(None, [page.error_bars(front.header, front.metric)])]), style="dim"
         )
-        return Group(*goal, drawn, Text(), legend, *said)
+        of = f"on {curve.held_out(front)}: {curve.chosen_by(front)}"
+        held = [Text(of, style="dim")] if front.chosen_on is not None else []
+        return Group(*goal, drawn, Text(), legend, *held, *said)
 
     return Fitted(build)
 
 
-def _curve(front: Front, lines: Sequence[page.PointLine], width: int) -> Table:
+def _curve(front: Front, lines: Sequence[curve.PointLine], width: int) -> Table:
     scores = numbers.aligned([line.score for line in lines])
     scored = [f"{score} {line.error}".rstrip() for score, line in zip(scores, lines, strict=True)]
     columns: list[tuple[str, list[str]]] = [
@@ -138,7 +140,7 @@ def summary_table(front: Front) -> Fitted:
         drawn.add_column("before", justify="right", no_wrap=True)
         drawn.add_column("after", justify="right", no_wrap=True, style="bold")
         drawn.add_column("", overflow="fold", style="green")
-        for line in page.changes(front):
+        for line in curve.changes(front):
             drawn.add_row(*(Text(cell) for cell in (line.what, line.before, line.after, line.said)))
         return Group(drawn)
 

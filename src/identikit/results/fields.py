@@ -83,13 +83,18 @@ class Fields:
         return value
 
 
-def check_format(value: Any, wanted: str, version: int, what: str) -> dict[str, Any]:
-    """The keys beside "format" and "version", which must be `wanted` and `version`; ResultError otherwise."""
+def check_format(value: Any, wanted: str, version: int, what: str, *, oldest: int | None = None) -> dict[str, Any]:
+    """The keys beside "format" and "version", which must be `wanted` and `version`; ResultError otherwise.
+
+    `oldest`: the first version that is read too.
+    """
     if not isinstance(value, dict) or value.get("format") != wanted:
         raise ResultError(f'{what} is none: it does not start with "format": "{wanted}".')
     found = value.get("version")
-    if type(found) is not int or found != version:  # True is 1, but no version
-        raise ResultError(f"{what} has version {_shown(found)}; this identikit reads version {version}.")
+    first = version if oldest is None else oldest
+    if type(found) is not int or not first <= found <= version:  # True is 1, but no version
+        reads = f"version {version}" if first == version else f"versions {first} to {version}"
+        raise ResultError(f"{what} has version {_shown(found)}; this identikit reads {reads}.")
     return {key: item for key, item in value.items() if key not in ("format", "version")}
 
 

@@ -3,77 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from identikit import strict_json
 from identikit.errors import ResultError
 from identikit.files import write_text
-from identikit.places import natural_key
 from identikit.plan import Plan
 from identikit.results.fields import Fields, check_format
-from identikit.results.header import Header
-from identikit.results.row import Score, read_plan
+from identikit.results.header import DataInfo, Header, read_data_info
+from identikit.results.point import Point as Point
 
 FORMAT = "identikit.front"
-VERSION = 1
+VERSION = 2  # 1 had no "chosen_on" and no "selection"; it is read too
 _MOST_POINTS = 100_000
-_OWN = ("points", "chosen", "goal", "why", "size_before", "size_after")
-_POINT = ("places", "dropped", "scores", "kept", "parameters", "latency", "plan")
-
-
-@dataclass(frozen=True)
-class Point:
-    """One model on the curve.
-
-    places: what is gone, in natural order. scores: metric to Score. parameters: how many are left. kept: the share of
-    the full score kept (0 to 1 and beyond), or None. latency: seconds of one forward pass, or None. plan: the plan's
-    JSON, where it is not plain identity edits.
-    """
-
-    places: tuple[str, ...]
-    scores: Mapping[str, Score]
-    parameters: int = 0
-    kept: float | None = None
-    latency: float | None = None
-    plan: dict[str, Any] | None = field(default=None)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "places", tuple(sorted(self.places, key=natural_key)))
-        object.__setattr__(self, "scores", dict(self.scores))
-
-    @property
-    def dropped(self) -> int:
-        """How many layers are gone."""
-        return len(self.places)
-
-    def to_json(self) -> dict[str, Any]:
-        """The point as JSON values."""
-        value: dict[str, Any] = {"places": list(self.places), "dropped": self.dropped}
-        value["scores"] = {name: score.to_json() for name, score in self.scores.items()}
-        value |= {"kept": self.kept, "parameters": self.parameters, "latency": self.latency}
-        return value if self.plan is None else value | {"plan": self.plan}
-
-    @classmethod
-    def from_json(cls, value: Any, what: str = "this point") -> Point:
-        """Read what `to_json` wrote. Raises ResultError on anything else."""
-        fields = Fields(value, what, known=_POINT, needed=("places", "dropped", "scores", "parameters"))
-        scores = fields.object("scores", 1_000)
-        point = cls(
-            places=fields.places("places"),
-            scores={name: Score.from_json(item, f'{what}, "{name}"') for name, item in scores.items()},
-            parameters=fields.count("parameters"),
-            kept=fields.maybe("kept"),
-            latency=fields.maybe("latency"),
-            plan=read_plan(value.get("plan"), what),
-        )
-        if fields.count("dropped") != point.dropped or len(set(point.places)) != point.dropped:
-            raise ResultError(f'{what}: "dropped" is not the number of different "places".')
-        if point.latency is not None and point.latency < 0:
-            raise ResultError(f'{what}: "latency" must not be negative.')
-        return point
+_OWN = ("points", "chosen", "goal", "why", "size_before", "size_after", "chosen_on")
 
 
 @dataclass(frozen=True)
@@ -82,6 +27,8 @@ class Front:
 
     goal: what was asked ("keep at least 98 % of the full fidelity"), in terms of the header's first metric. why: what
     was dropped and why the search stopped, one sentence each. size_before, size_after: bytes on disk, once saved.
+    chosen_on: the data that the search saw, where the header's, which the scores are of, were held out from it; None:
+    nothing was held out, and the scores are those by which the layers were chosen.
     """
 
     header: Header
@@ -91,6 +38,7 @@ class Front:
     why: tuple[str, ...] = ()
     size_before: int | None = None
     size_after: int | None = None
+    chosen_on: DataInfo | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "points", tuple(self.points))
@@ -99,10 +47,15 @@ class Front:
             raise ResultError("a front needs at least one point: the full model.")
         if not 0 <= self.chosen < len(self.points):
             raise ResultError(f'"chosen" is {self.chosen}, but there are {len(self.points)} points (the first is 0).')
+        known = ", ".join(self.header.metrics)
         for number, point in enumerate(self.points):
             if set(point.scores) != set(self.header.metrics):
-                known = ", ".join(self.header.metrics)
                 raise ResultError(f"point {number} must have a score for each of the header's metrics: {known}.")
+            if set(point.selection) != (set(self.header.metrics) if self.chosen_on is not None else set()):
+                raise ResultError(
+                    f"point {number} must have the scores of the search too where examples were held out, and only "
+                    f'there: "selection" with a score for each of {known}.'
+                )
 
     @property
     def metric(self) -> str:
@@ -136,13 +89,14 @@ class Front:
         """The front as JSON values, in a fixed order."""
         own = {"goal": self.goal, "why": list(self.why), "chosen": self.chosen}
         own |= {"size_before": self.size_before, "size_after": self.size_after}
+        own["chosen_on"] = None if self.chosen_on is None else asdict(self.chosen_on)
         points = [point.to_json() for point in self.points]
         return {"format": FORMAT, "version": VERSION} | self.header.to_json() | own | {"points": points}
 
     @classmethod
     def from_json(cls, value: Any, *, what: str = "this front") -> Front:
         """Read what `to_json` wrote. Raises ResultError on anything else."""
-        value = check_format(value, FORMAT, VERSION, what)
+        value = check_format(value, FORMAT, VERSION, what, oldest=1)
         own = Fields({key: value[key] for key in _OWN if key in value}, what, known=_OWN, needed=("points", "chosen"))
         points = own.list("points", _MOST_POINTS)
         header = {key: item for key, item in value.items() if key not in _OWN}
@@ -155,6 +109,7 @@ class Front:
                 own.texts("why"),
                 own.maybe_count("size_before"),
                 own.maybe_count("size_after"),
+                None if value.get("chosen_on") is None else read_data_info(value["chosen_on"], f'{what}, "chosen_on"'),
             )
         except ResultError as cause:
             raise ResultError(str(cause) if what in str(cause) else f"{what}: {cause}") from cause

@@ -148,7 +148,7 @@ class Header:
         versions = fields.object("versions", 1_000)
         return cls(
             **{name: fields.text(name) for name in texts},
-            data=_read_data(value["data"], f'{what}, "data"'),
+            data=read_data_info(value["data"], f'{what}, "data"'),
             metrics={
                 name: _read_metric(item, f'{what}, metric "{name}"')
                 for name, item in fields.object("metrics", 1_000).items()
@@ -171,7 +171,8 @@ def _differences(name: str, mine: MetricInfo, yours: MetricInfo) -> list[str]:
     return found
 
 
-def _read_data(value: Any, what: str) -> DataInfo:
+def read_data_info(value: Any, what: str) -> DataInfo:
+    """Which data, as a file says it. Raises ResultError on anything else."""
     fields = Fields(value, what, known=DataInfo.__dataclass_fields__, needed=("fingerprint", "examples"))
     return DataInfo(fields.text("name"), fields.text("fingerprint"), fields.count("examples"))
 

@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,14 @@ class Ledger:
         self._crew = crew
         if self._sweep is not None:
             self._sweep.crew = crew
+
+    def beside(self, data: Data) -> Ledger:
+        """A ledger of other data, with the same metrics, engine and crew; without a whole-model score."""
+        how = replace(self.how, race=False, costs=False)  # what the layers cost stands in this one's header
+        other = Ledger(self.anatomy, data, self._metrics, None, self.engine, how)
+        other.identity, other._crew = self.identity, self._crew
+        other._sweep = self._sweep.beside(data) if self._sweep is not None else None
+        return other
 
     @functools.cached_property
     def identity(self) -> Identity:

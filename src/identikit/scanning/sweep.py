@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,13 @@ Rows = dict[str, Floats]  # metric to the rows of all examples seen
 _TWO = 2  # an engine is proved on two examples
 
 
+@dataclass
+class _Readiness:
+    """Whether the crew has chosen its engine; the sweeps that share it share this."""
+
+    done: bool = False
+
+
 @dataclass(frozen=True)
 class _Asked:
     """A group that was handed to the crew, and what was known of it."""
@@ -49,8 +57,15 @@ class Sweep:
         self.crew: Crew = Local(Worker(engine, metrics))
         self._data = data
         self._seed = seed
-        self._prepared = False
+        self._first = 0
+        self._prepared = _Readiness()
         self._asked: tuple[str, ...] = (FULL,)
+
+    def beside(self, data: Data) -> Sweep:
+        """A sweep over other data by the same crew. Its batches are numbered on: a crew keeps values by number."""
+        other = copy.copy(self)
+        other.full, other._data, other._first = {}, data, self._first + len(self._data)
+        return other
 
     def run(
         self, plans: Mapping[str, Plan], bar: Bar, *, part: Part, race: Race | None = None
@@ -117,7 +132,7 @@ class Sweep:
 
         In the data's order; for a race, which trusts the first ones, in one drawn from the seed.
         """
-        batches: Iterator[tuple[int, Batch]] = enumerate(self._data)
+        batches: Iterator[tuple[int, Batch]] = enumerate(self._data, start=self._first)
         if race is not None:
             kept = list(batches)
             random.Random(self._seed).shuffle(kept)
@@ -128,16 +143,16 @@ class Sweep:
             began, seen = seen, seen + each[1].examples
             group.append(each)
             looks = due is not None and began < due <= seen
-            if looks or len(group) >= (self.crew.group_size() if self._prepared else _TWO // each[1].examples):
+            if looks or len(group) >= (self.crew.group_size() if self._prepared.done else _TWO // each[1].examples):
                 yield group
                 group = Group()
         if group:
             yield group
 
     def _prepare(self, group: Group) -> None:
-        if self._prepared:
+        if self._prepared.done:
             return
-        self._prepared = True
+        self._prepared.done = True
         second = group[1][1] if len(group) > 1 else None
         self.crew.prepare(group[0][1], second, self.likely, _known_examples(self._data, group[0][1]))
 

@@ -68,10 +68,27 @@ class Data:
         return sum(count for _, count in self._read())
 
     @property
+    def sizes(self) -> list[int]:
+        """The number of examples of each batch. Reads all batches where that was not done yet."""
+        return [count for _, count in self._read()]
+
+    @property
     def fingerprint(self) -> str:
         """A hash of all batches in their order. Reads all batches where that was not done yet."""
         joined = " ".join(print_ for print_, _ in self._read())
         return hashlib.sha256(joined.encode()).hexdigest()[:16]
+
+    def part(self, taken: Callable[[int, Batch], Batch | None], *, batches: int) -> Data:
+        """A part of this data, read, fingerprinted and compared on its own.
+
+        Of each batch what `taken(its number, batch)` leaves, None for nothing; `batches`: how many that are.
+        """
+
+        def source() -> Iterator[Batch]:
+            found = (taken(number, batch) for number, batch in enumerate(self._batches()))
+            return (batch for batch in found if batch is not None)
+
+        return Data(source, name=self.name, reads=self.reads, batches=batches, kept=self._kept)
 
     def _read(self) -> list[tuple[str, int]]:
         """The fingerprint and the number of examples of each batch."""

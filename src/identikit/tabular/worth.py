@@ -40,7 +40,8 @@ def pruned_blocks(
     if len(network.blocks) == 1:
         raise BudgetError("the network has one block left, and one has to stay.")
     try:
-        pruned = prune(network, _batches(rows), _BLOCKS, metric, keep=float(keep), progress=progress)
+        # the floor is a promise about these very rows, all of them
+        pruned = prune(network, _batches(rows), _BLOCKS, metric, keep=float(keep), holdout=0, progress=progress)
     except (BudgetError, MetricError) as cause:
         raise _no_block_goes(
             measured_blocks(network, rows, metric, confidence=0.95, progress=False), float(keep)

@@ -1,0 +1,80 @@
+"""The curve of a prune as a result: the trail of the search, each point with its scores, its size and its latency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from identikit.confidence.effect import keeps
+from identikit.families.anatomy import Anatomy
+from identikit.plan import Plan
+from identikit.pruning.amounts import pass_times
+from identikit.pruning.search import Search
+from identikit.pruning.step import Step
+from identikit.results import Front, Header, Point, Row, Score
+from identikit.surgery.carried import carried, first_paths
+
+
+@dataclass(frozen=True)
+class Trail:
+    """Where a search went: the best model of each size, the full one first; which was taken, and why it ended there.
+
+    `held`: the same models judged on the held-out examples, with the header of that reading; None: there are none.
+    """
+
+    search: Search
+    steps: Sequence[Step]
+    chosen: int
+    ended: str
+    held: tuple[Header, Sequence[Step]] | None = None
+
+
+def bound(plan: Plan, anatomy: Anatomy, header: Header) -> Plan:
+    """The plan with the hash of the weights that it was chosen on, where these are the ones first loaded."""
+    first_loaded = carried(anatomy.model) is None
+    return plan.bound(plan.fingerprint, header.weights if first_loaded else "", plan.model)
+
+
+def front_of(anatomy: Anatomy, header: Header, trail: Trail, said: Sequence[str]) -> Front:
+    """The front of the trail, with a latency of each point measured now; `said`: more sentences on how it went."""
+    search, steps, chosen = trail.search, trail.steps, trail.chosen
+    latencies = pass_times(anatomy, [step.plan for step in steps])
+    points = [_point(anatomy, header, trail, number, seconds) for number, seconds in enumerate(latencies)]
+    why = search.way.why(steps[: chosen + 1], first_paths(anatomy.model, list(steps[chosen].gone)))
+    goal = search.budget.words(search.metric, search.info.higher_is_better)
+    sentences = (*why, f"It stopped there because {trail.ended}", *said)
+    chosen_on = header.data if trail.held is not None else None
+    if trail.held is not None:
+        header = replace(header, data=trail.held[0].data, metrics=trail.held[0].metrics)
+    return Front(header, tuple(points), chosen, goal, sentences, chosen_on=chosen_on)
+
+
+def _point(anatomy: Anatomy, header: Header, trail: Trail, number: int, seconds: float) -> Point:
+    step, search = trail.steps[number], trail.search
+    scores, selection = _scores(header, step.rows), dict[str, Score]()
+    if trail.held is not None:
+        selection, scores = scores, _scores(trail.held[0], trail.held[1][number].rows)
+    first, higher = scores[search.metric], search.info.higher_is_better
+    kept = keeps(first.full, first.edited, higher, name=search.metric) if first.full > 0 else None
+    left = search.way.space.parameters_left(step.gone)
+    return Point(step.plan.places, scores, left, kept, seconds, _written(step.plan, anatomy, header), selection)
+
+
+def _scores(header: Header, rows: Mapping[str, Row]) -> dict[str, Score]:
+    """A score of each metric; without rows it is the full model's."""
+    found = {name: Score(info.full, info.full, 0.0) for name, info in header.metrics.items()}
+    for name, row in rows.items():
+        found[name] = Score(row.full, row.edited, row.effect, row.low, row.high)
+    return found
+
+
+def _written(plan: Plan, anatomy: Anatomy, header: Header) -> dict[str, Any] | None:
+    """The plan in JSON, where it is not plain identity edits."""
+    plain = all(edit.op == "identity" and not edit.options for edit in plan)
+    return None if plain else bound(plan, anatomy, header).to_json()
+
+
+def judged(steps: Sequence[Step], rows: Mapping[str, dict[str, Row]]) -> list[Step]:
+    """The steps with other rows, those of their plans by name; the full model has none."""
+    return [replace(step, rows=rows.get(step.name, {})) for step in steps]
