@@ -50,25 +50,30 @@ class LeastSquares:
         both._merge(other)
         return both
 
-    def solve(self, ridge: float = 1e-9, prior: torch.Tensor | None = None) -> Solution:
+    def solve(self, ridge: float = 1e-9, prior: torch.Tensor | None = None, *, bias: bool = True) -> Solution:
         """The map that minimises `|Y - XW' - b|^2 + ridge * s * |W - prior|^2`, s being the mean diagonal of `X'X`.
 
         The ridge is thus a share of the inputs' own size. With the smallest one, directions in which the inputs do not
         vary (fewer rows than features, features that repeat others) take the prior's weight, and all others are as good
         as without. Because the prior itself costs nothing, the result is never farther from the rows it was shown than
-        the prior is. `prior` [out, in]: zeros where None.
+        the prior is. `prior` [out, in]: zeros where None. Without a `bias` it is held at zero.
 
         Source: Hoerl and Kennard, "Ridge regression" (1970), with the penalty about a prior instead of about zero.
         """
         start = torch.zeros_like(self.xy) if prior is None else prior.T.to(self.xx)
-        size = float(self.xx.diagonal().mean())
+        xx, xy = self.xx, self.xy
+        if not bias:  # sums about zero instead of about the means
+            xx = xx + self.count * torch.outer(self.mean_x, self.mean_x)
+            xy = xy + self.count * torch.outer(self.mean_x, self.mean_y)
+        size = float(xx.diagonal().mean())
         weight = start
         if size > 0:  # else the inputs never vary, and nothing can be learned from them
-            penalty = ridge * size * torch.eye(len(self.xx), dtype=self.xx.dtype, device=self.xx.device)
-            factor, failed = torch.linalg.cholesky_ex(self.xx + penalty)
-            missing = self.xy - self.xx @ start
-            weight = start + (_by_eigenvectors(self.xx, missing, ridge * size) if failed else _solved(missing, factor))
-        return Solution(weight.T.contiguous(), self.mean_y - self.mean_x @ weight)
+            penalty = ridge * size * torch.eye(len(xx), dtype=xx.dtype, device=xx.device)
+            factor, failed = torch.linalg.cholesky_ex(xx + penalty)
+            missing = xy - xx @ start
+            weight = start + (_by_eigenvectors(xx, missing, ridge * size) if failed else _solved(missing, factor))
+        offset = self.mean_y - self.mean_x @ weight if bias else torch.zeros_like(self.mean_y)
+        return Solution(weight.T.contiguous(), offset)
 
     def residual(self, solution: Solution) -> float:
         """How much of the outputs' spread a map leaves over these rows: 0 is exact, 1 is what their mean leaves.

@@ -1,0 +1,82 @@
+"""Making up for dropped layers without training: gap after gap, each kept only where it helps on other batches."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import nn
+
+from identikit.compensating.adapter import AdapterFit, fitted, with_adapters
+from identikit.compensating.compensated import Compensated, Filled
+from identikit.compensating.fold import Fold, ending_slot
+from identikit.compensating.gaps import Gap, gaps_of, stream_of
+from identikit.compensating.helped import apart, put_back, restore
+from identikit.compensating.shares import shares
+from identikit.errors import PlanError, RoleError
+from identikit.families.anatomy import Anatomy
+from identikit.plan import Plan
+from identikit.sources.readings import Data
+from identikit.surgery.carried import carried, first_paths
+from identikit.surgery.choose import check_plan
+from identikit.surgery.remove import remove
+
+FORMS = ("fold", "adapter")
+
+
+def check_form(form: str | None) -> None:
+    """Raise PlanError for a form that there is not."""
+    if form is not None and form not in FORMS:
+        raise PlanError(f"compensate={form!r} is none of {', '.join(FORMS)}.")
+
+
+def compensated(anatomy: Anatomy, plan: Plan, data: Data, form: str) -> tuple[nn.Module, Plan, Compensated]:
+    """The model of `anatomy` without the layers of `plan`, what they did made up for; the model itself stays.
+
+    Of `data` three batches in four are fitted to, and the fourth judges. "fold": the last product before each gap is
+    refitted, a plain checkpoint holds it. "adapter": a linear map stands in each gap, the plan says so. Returns the
+    smaller model, its plan (first paths) and what was done. Gaps are filled from the front, so that each fit sees what
+    the ones before it left.
+
+    Raises PlanError for a form that there is not, RoleError where a layer of the plan is no whole block, DataError
+    where there is one batch only.
+    """
+    check_form(form)
+    edits = check_plan(anatomy, plan)
+    gaps = gaps_of(anatomy, [edit.at for edit in edits])
+    if form == "adapter":
+        plan = with_adapters(anatomy, plan, gaps)
+    student = remove(copy.deepcopy(anatomy.model), plan, inputs=anatomy.batch, family=anatomy.family)
+    learnt, judged = shares(data)
+    filled = [_filled(anatomy, student, gap, form, learnt, judged) for gap in gaps]
+    if form == "adapter":
+        lasts = first_paths(anatomy.model, [gap.gone[-1] for gap in gaps])
+        plan = fitted(plan, {at: student.get_submodule(f"{_present(student, at)}.replacement") for at in lasts})
+    return student, plan, Compensated(form, tuple(filled))
+
+
+def _filled(anatomy: Anatomy, student: nn.Module, gap: Gap, form: str, learnt: Data, judged: Data) -> Filled:
+    """One gap filled, or left as it is with the reason."""
+    if form == "fold" and gap.before is None:
+        return Filled(gap.gone, None, why="no layer stands before it")
+    before = str(gap.before) if form == "fold" else gap.gone[-1]
+    present = _present(student, first_paths(anatomy.model, [before])[0])
+    try:
+        fit: Fold | AdapterFit = (Fold if form == "fold" else AdapterFit)(anatomy, student, gap, present)
+    except RoleError as error:
+        return Filled(gap.gone, None, why=str(error))
+    last = stream_of(anatomy, gap.gone[-1])
+    own = ending_slot(anatomy, before) if form == "fold" else last
+    was = apart(anatomy, student, last, present, own, judged)
+    held = copy.deepcopy(fit.changed.state_dict())
+    with put_back(fit.changed):
+        fit.make(learnt)
+        now = apart(anatomy, student, last, present, own, judged)
+    if not now < was:
+        restore(fit.changed, held)
+        return Filled(gap.gone, fit.into, was, now, why="it does not help on other batches")
+    return Filled(gap.gone, fit.into, was, now)
+
+
+def _present(student: nn.Module, first: str) -> str:
+    history = carried(student)
+    return history.present_path(first) if history else first
