@@ -44,9 +44,7 @@ class Lesson:
     def in_session(self) -> Iterator[None]:
         """Hidden states are read, caches are off, and torch's fused encoder layers take the path that can learn."""
         with ExitStack() as stack:
-            fast = torch.backends.mha.get_fastpath_enabled()
-            stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
-            torch.backends.mha.set_fastpath_enabled(False)
+            stack.enter_context(no_fast_path())
             for anatomy, capture in zip(self._anatomies, (self._own, self._taught), strict=True):
                 stack.enter_context(anatomy.family.quiet(anatomy.model))
                 stack.enter_context(capture.on(anatomy.model))
@@ -92,6 +90,17 @@ class Lesson:
             count += found.output.numel()
             hidden += [float(each) for each in found.hidden]
         return total / max(1, count), sum(hidden) / max(1, len(hidden))
+
+
+@contextmanager
+def no_fast_path() -> Iterator[None]:
+    """nn.TransformerEncoder's layers run as in training: without nested tensors, which have no shape to compare."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _on(model: torch.nn.Module, batch: Batch) -> Batch:

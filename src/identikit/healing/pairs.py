@@ -129,10 +129,10 @@ def _entering(student: Anatomy, teacher: Anatomy, mapped: dict[str, str]) -> Ite
 
 def _leaving(student: Anatomy, teacher: Anatomy, mapped: dict[str, str]) -> Iterator[tuple[Tap, Tap]]:
     """What leaves the last layer that runs of each container with blocks, whichever layer that is in either model."""
-    stacks = dict.fromkeys(path.rpartition(".")[0] for path in student.blocks())
-    for stack in stacks:
-        other = mapped.get(stack) if stack else ""
-        if other is None:
+    own = {other: path for path, other in mapped.items()} | {"": ""}
+    for other in dict.fromkeys(path.rpartition(".")[0] for path in teacher.blocks()):
+        stack = own.get(other)
+        if stack is None:
             continue
         ends = [_last(anatomy, at_) for anatomy, at_ in ((student, stack), (teacher, other))]
         if ends[0] is None or ends[1] is None:

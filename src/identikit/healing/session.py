@@ -16,7 +16,7 @@ from identikit.families.transformers_decoding import may_decode
 from identikit.healing.batches import Parts, parts_of
 from identikit.healing.checkpoint import Checkpoint
 from identikit.healing.devices import Devices
-from identikit.healing.lesson import Lesson
+from identikit.healing.lesson import Lesson, no_fast_path
 from identikit.healing.lora import beside, targets_of, weights_at
 from identikit.healing.material import Material
 from identikit.healing.measure import measure_of
@@ -71,7 +71,8 @@ class Session:
     def _lesson(self, parts: Parts) -> tuple[Lesson, list[str]]:
         """What is compared, and the student's blocks."""
         inputs = parts.held_out[0].head(2) if self.inputs is None else self.inputs
-        anatomies = [anatomy_of(model, inputs, self.family) for model in (self.student, self.teacher)]
+        with no_fast_path():
+            anatomies = [anatomy_of(model, inputs, self.family) for model in (self.student, self.teacher)]
         student, teacher = anatomies
         measure = measure_of(teacher.watched.output, self.recipe.compare)
         pairs, note = pairs_of(student, teacher) if self.recipe.hidden else ((), "")
