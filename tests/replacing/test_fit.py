@@ -46,6 +46,15 @@ def test_it_is_what_numpy_finds_however_the_rows_come(cuts: tuple[int, ...]) -> 
     np.testing.assert_allclose(found.bias.numpy(), bias, rtol=1e-8)
 
 
+def test_without_a_bias() -> None:
+    """Through zero, though the rows lie far from it."""
+    x, y = data(200)
+    found = shown(x + 3.0, y - 2.0, 50).solve(0.0, bias=False)
+    expected = np.linalg.lstsq((x + 3.0).numpy(), (y - 2.0).numpy(), rcond=1e-10)[0].T
+    np.testing.assert_allclose(found.weight.numpy(), expected, rtol=1e-8)
+    assert not found.bias.any()
+
+
 def test_the_smallest_ridge_is_as_good_as_none() -> None:
     x, y = data(200)
     sums = shown(x, y, 64, 128)

@@ -41,8 +41,7 @@ def compensated(anatomy: Anatomy, plan: Plan, data: Data, form: str) -> tuple[nn
     where there is one batch only.
     """
     check_form(form)
-    edits = check_plan(anatomy, plan)
-    gaps = gaps_of(anatomy, [edit.at for edit in edits])
+    gaps = gaps_of(anatomy, check_plan(anatomy, plan))
     if form == "adapter":
         plan = with_adapters(anatomy, plan, gaps)
     student = remove(copy.deepcopy(anatomy.model), plan, inputs=anatomy.batch, family=anatomy.family)

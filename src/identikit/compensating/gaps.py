@@ -9,6 +9,7 @@ import torch
 
 from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
+from identikit.plan import Edit
 from identikit.structure.watch import Call
 from identikit.surgery.replaced import Slot, slot_of
 
@@ -27,12 +28,16 @@ class Gap:
         return " + ".join(self.gone)
 
 
-def gaps_of(anatomy: Anatomy, gone: Iterable[str]) -> list[Gap]:
-    """The gaps that taking out the whole blocks at `gone` leaves, the first in the model first.
+def gaps_of(anatomy: Anatomy, edits: Iterable[Edit]) -> list[Gap]:
+    """The gaps that taking out whole blocks leaves, the first in the model first. The edits' places are present ones.
 
     Raises RoleError, naming it, for a layer that is no whole block with one stream, called once.
     """
-    slots = {path: stream_of(anatomy, path) for path in gone}
+    slots: dict[str, Slot] = {}
+    for edit in edits:
+        if edit.op != "identity":
+            raise _not_made_up(edit.at, f"it is replaced ({edit.op}), not dropped whole")
+        slots[edit.at] = stream_of(anatomy, edit.at)
     lines: list[list[str]] = []
     for path in sorted(slots, key=lambda each: slots[each].call.start):
         before = _before(anatomy, slots[path])
@@ -50,10 +55,14 @@ def stream_of(anatomy: Anatomy, path: str) -> Slot:
     flow = anatomy.verdict(path, prove=False).flow
     if len(calls) != 1 or flow is None or len(flow.streams) != 1:
         found = f"it is called {len(calls)} times" if len(calls) != 1 else "it is no whole block with one stream"
-        raise RoleError(
-            f'what dropping "{path}" costs cannot be made up for: {found}. Leave compensate out, or keep the layer.'
-        )
+        raise _not_made_up(path, found)
     return slot_of(anatomy, path, {})
+
+
+def _not_made_up(path: str, why: str) -> RoleError:
+    return RoleError(
+        f'what dropping "{path}" costs cannot be made up for: {why}. Leave compensate out, or keep the layer.'
+    )
 
 
 def entering(slot: Slot) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,10 @@ from identikit.families.plain import Family
 from identikit.structure.override import Forward, overriding
 from identikit.structure.traceless import traceless
 from identikit.structure.trees import Path, at
+
+
+class _SeenError(Exception):
+    """Ends a pass: all that was to be seen has been seen."""
 
 
 @dataclass
@@ -37,9 +41,9 @@ class Reading:
 def read(
     model: nn.Module, family: Family, batch: Batch, layer: str, leaves: Path, product: str | None = None
 ) -> Reading:
-    """Run `model` on `batch` without a trace; what was seen of the layer at `layer`, and of the product inside it.
+    """Run `model` on `batch` without a trace, as far as the layer at `layer`: what was seen of it.
 
-    `leaves`: the way to the stream in what the layer returns.
+    `leaves`: the way to the stream in what the layer returns. `product`: a module inside it, seen too.
     """
     seen = Reading()
     inner = None if product is None else f"{layer}.{product}" if product else layer
@@ -55,7 +59,7 @@ def read(
                 output = forward(*args, **kwargs)
             left = at(output, leaves)
             seen.left, seen.sum = left.detach().clone(), sums.last.get(left.numel())
-            return output
+            raise _SeenError
 
         return run if path == layer else multiplied
 
@@ -64,5 +68,6 @@ def read(
         stack.enter_context(family.quiet(model))
         stack.enter_context(traceless(model))
         stack.enter_context(overriding(modules, around))
+        stack.enter_context(suppress(_SeenError))
         batch.copied().call(model)
     return seen
