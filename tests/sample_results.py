@@ -93,7 +93,10 @@ def front(**changes: Any) -> Front:
         bounds = (effect * 1.06, effect * 0.94) if gone else (None, None)
         score = Score(1.0, 1.0 + effect, effect, *bounds)
         places = tuple(f"encoder.layer.{number}" for number in gone)
-        points.append(Point(places, {"fidelity": score}, TOTAL - LAYER * len(gone), 1.0 + effect, latency))
+        left = TOTAL - LAYER * len(gone)
+        times = {"latency": latency, "latency_low": 0.98 * latency, "latency_high": 1.03 * latency}
+        memory = 4 * left + 12_582_912
+        points.append(Point(places, {"fidelity": score}, left, 1.0 + effect, memory=memory, **times))
     values: dict[str, Any] = {
         "header": header(notes=("A layer of a post-norm model is proved by replay.",)),
         "points": tuple(points),

@@ -141,8 +141,8 @@ def refusal(kind: type[IdentikitError], model: nn.Module, *args: Any, **how: Any
         (left, {"params": 0.3},
          "--params 0.3 cannot be reached: without all 3 layers that can go, 33.3% of the parameters are left. "
          "Try --params 0.334."),
-        (left, {"keep": 0.9, "drop": 1}, "give one of --keep, --max-drop, --drop, --params, --flops, --speedup; "
-         "found --keep and --drop."),
+        (left, {"keep": 0.9, "drop": 1}, "give one of --keep, --max-drop, --drop, --params, --flops, --speedup, "
+         "--memory; found --keep and --drop."),
         (left, {"keep": 98}, "--keep 98 is no share above 0 and up to 1: 0.98 keeps 98 % of the score."),
         (left, {"keep": float("nan")}, "--keep nan is no share above 0 and up to 1: 0.98 keeps 98 % of the score."),
         (left, {"drop": 0}, "--drop 0 drops nothing; give 1 or more."),

@@ -43,6 +43,19 @@ def test_golden(name: str, golden: Callable[[str, str], None]) -> None:
     golden(f"{name}.txt", as_text(TABLES[name](), 80) + "\n")
 
 
+def test_golden_of_a_wide_terminal(golden: Callable[[str, str], None]) -> None:
+    golden("held_wide.txt", as_text(front_table(sample.held_front()), 100) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"), [(100, "21.1 ± 0.5 ms   103 MB"), (92, "21.1 ms   103 MB"), (80, "21.1 ms\n")]
+)
+def test_a_curve_s_memory_and_interval_of_the_latency_as_width_allows(width: int, shown: str) -> None:
+    text = as_text(front_table(sample.front()), width) + "\n"
+    assert f"22.7 M  {shown}" in text
+    assert ("(latency: the median's at 95 %)" in " ".join(text.split())) == (width == 100)
+
+
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("width", [60, 80, 100, 200])
 def test_no_line_is_wider_than_the_terminal(name: str, width: int) -> None:

@@ -133,3 +133,7 @@ Flops = Annotated[
 Speedup = Annotated[
     float | None, typer.Option(help="How many times as fast a pass is to be, measured here.", rich_help_panel="Goal")
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(help="What a pass may need with the weights, such as 400MB.", rich_help_panel="Goal"),
+]

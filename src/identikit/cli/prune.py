@@ -18,7 +18,7 @@ def command(
     to: o.Folder,
     data: Annotated[str | None, typer.Option("--data", help=o.DATA_HELP, show_default=False)] = None,
     keep: o.Keep = None, max_drop: o.MaxDrop = None, drop: o.Drop = None, params: o.Params = None,
-    flops: o.Flops = None, speedup: o.Speedup = None, saved_as: o.Format = "checkpoint",
+    flops: o.Flops = None, speedup: o.Speedup = None, memory: o.Memory = None, saved_as: o.Format = "checkpoint",
     method: o.Way = "greedy", beam: o.Beam = 4, metric: o.Metrics = None, at: o.At = None, as_: o.As = None,
     resume: o.Resume = False, overwrite: o.Overwrite = False, score: o.Score = None,
     confidence: Annotated[float, typer.Option(help="Of the error bars.")] = 0.95,
@@ -42,8 +42,8 @@ def command(
     read = opened_data(data, opened, **columns, **reading) if data is not None else None
     pruned, files = prune_and_save(
         opened, read, to, saved_as, page=to.with_name(to.name + ".report.html"), resume=resume, overwrite=overwrite,
-        keep=keep, max_drop=max_drop, drop=drop, params=params, flops=flops, speedup=speedup, holdout=holdout,
-        method=method, beam=beam, at=at, metrics=metric or "fidelity", as_=as_, score=score, seed=seed,
+        keep=keep, max_drop=max_drop, drop=drop, params=params, flops=flops, speedup=speedup, memory=memory,
+        holdout=holdout, method=method, beam=beam, at=at, metrics=metric or "fidelity", as_=as_, score=score, seed=seed,
         confidence=confidence, engine=engine, batch_memory=batch_memory, ray=ray, workers=workers, name=model,
         command=said(),
     )  # fmt: skip

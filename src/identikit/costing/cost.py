@@ -63,6 +63,12 @@ def flops_of(anatomy: Anatomy) -> int | None:
     return found[""].flops
 
 
+def activation_bytes(anatomy: Anatomy) -> int | None:
+    """Bytes of activations alive at once in a pass of the model, as it is now, at most; None where not known."""
+    found = counted(anatomy, {"": anatomy.model})
+    return found[""].memory
+
+
 def pass_seconds(anatomy: Anatomy) -> float:
     """Seconds of one pass of the model, as it is now, over the anatomy's batch."""
     clock = Clock(anatomy.model)

@@ -1,21 +1,21 @@
-"""What a budget of size counts, measured on the model without some layers: parameters, FLOPs, or how fast a pass is."""
+"""What a budget of size counts, measured on the model without some layers: parameters, FLOPs, speed, memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from identikit.costing.cost import flops_of, pass_seconds
+from identikit.costing.cost import activation_bytes, flops_of
 from identikit.errors import BudgetError
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Plan
 from identikit.pruning.budgets import Budget
 from identikit.pruning.space import Space
 from identikit.pruning.step import Step
+from identikit.pruning.times import times_as_fast
 from identikit.surgery.apply import install
 
-_PASSES = 7  # timed for each plan, in turn, after one that warms up
-_JUDGED = 15  # passes where the time decides
+_NEARLY = 0.95  # of a speed that was asked for: two measurements of one model differ by less
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Amounts:
     _full_flops: list[int] = field(default_factory=list)
 
     def of(self, step: Step) -> float:
-        """The layers that are gone, the share of the parameters or of the FLOPs that is left, or times as fast.
+        """The layers that are gone, the share of the parameters or FLOPs that is left, times as fast, or bytes.
 
         Raises BudgetError where torch does not know an operation's FLOPs.
         """
@@ -39,14 +39,40 @@ class Amounts:
                 self._full_flops.append(self._flops(Plan()))
             return self._flops(step.plan) / max(1, self._full_flops[0])
         if self.budget.speedup is not None:
-            full, without = pass_times(self.anatomy, [Plan(), step.plan], passes=_JUDGED)
-            return full / without
+            return times_as_fast(self.anatomy, [step.plan])[0]
+        if self.budget.memory is not None:
+            return float(self.memory(step)[0])
         return float(len(step.gone))
 
     def furthest(self, ends: Sequence[tuple[str, ...]]) -> float:
         """The amount at that one of the largest sets at which the budget is nearest to being reached."""
         amounts = [self.of(self.space.step(gone)) for gone in ends]
-        return (min if self.budget.params or self.budget.flops else max)(amounts, default=0.0)
+        return (min if self.budget.shrinks else max)(amounts, default=0.0)
+
+    def settled(self, steps: Sequence[Step]) -> tuple[int, str] | None:
+        """Which of `steps` is taken, now that the budget is reached at the last one, and why; None: at none of them.
+
+        A speed is measured once more, all steps in turn: the smallest set that reaches it is taken, or the last where
+        that one all but does. So with one layer fewer it would be missed.
+        """
+        last = len(steps) - 1
+        if self.budget.speedup is None:
+            return last, "the goal is reached."
+        speeds = [1.0, *times_as_fast(self.anatomy, [step.plan for step in steps[1:]])]
+        at = next((number for number, speed in enumerate(speeds) if speed >= self.budget.speedup), last)
+        if speeds[at] < _NEARLY * self.budget.speedup:
+            return None
+        fewer = f", and {speeds[at - 1]:.2f} times with one layer fewer gone" if at > 1 else ""
+        return at, f"the goal is reached: a pass is {speeds[at]:.2f} times as fast{fewer}."
+
+    def memory(self, step: Step) -> tuple[int, bool]:
+        """The bytes that a pass needs: weights, buffers and the activations alive at once; whether the last are known.
+
+        Where they are not, the bytes are those of the weights and buffers alone.
+        """
+        with install(self.anatomy, step.plan, check=False, decoding=False):
+            activations = activation_bytes(self.anatomy)
+        return self.space.bytes_left(step.gone) + (activations or 0), activations is not None
 
     def _flops(self, plan: Plan) -> int:
         with install(self.anatomy, plan, check=False, decoding=False):
@@ -57,13 +83,3 @@ class Amounts:
                 "Use --params or --speedup."
             )
         return found
-
-
-def pass_times(anatomy: Anatomy, plans: Sequence[Plan], *, passes: int = _PASSES) -> list[float]:
-    """Seconds of a pass over the first batch under each plan: the fastest of a few, as a busy machine only adds."""
-    seconds: list[list[float]] = [[] for _ in plans]
-    for _ in range(passes + 1):
-        for plan, taken in zip(plans, seconds, strict=True):
-            with install(anatomy, plan, check=False, decoding=False):
-                taken.append(pass_seconds(anatomy))
-    return [min(taken[1:]) for taken in seconds]

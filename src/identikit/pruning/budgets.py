@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 from identikit.confidence.effect import drops, keeps
 from identikit.errors import BudgetError
+from identikit.scanning.byte_sizes import size_text
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Budget:
     `keep`: the share of the full score that must stay (0.98: at least 98 %, or at most 2 % more of a loss).
     `max_drop`: how much worse the metric may get, in its own units. `drop`: how many layers go. `params`, `flops`: the
     share of parameters, or of the FLOPs of a pass, that may stay. `speedup`: how many times as fast a pass is to be.
+    `memory`: how many bytes a pass may need, with the weights.
     """
 
     keep: float | None = None
@@ -23,6 +25,7 @@ class Budget:
     params: float | None = None
     flops: float | None = None
     speedup: float | None = None
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         options = {each.name: f"--{each.name.replace('_', '-')}" for each in fields(self)}
@@ -46,6 +49,11 @@ class Budget:
         """Whether the budget bounds the quality; then dropping goes on as long as it holds."""
         return self.keep is not None or self.max_drop is not None
 
+    @property
+    def shrinks(self) -> bool:
+        """Whether what the budget counts is to become less."""
+        return self.params is not None or self.flops is not None or self.memory is not None
+
     def holds(self, full: float, edited: float, higher: bool, name: str) -> bool:
         """Whether a quality budget is met by the edited model's score."""
         if self.keep is not None:
@@ -54,9 +62,9 @@ class Budget:
 
     def reached(self, amount: float) -> bool:
         """Whether a budget of size is met; `amount`: of what it counts (amounts.py)."""
-        share = self.params or self.flops
-        if share is not None:
-            return amount <= share
+        most = self.params or self.flops or self.memory
+        if most is not None:
+            return amount <= most
         goal = self.drop or self.speedup
         return goal is not None and amount >= goal
 
@@ -72,5 +80,7 @@ class Budget:
             return f"drop {self.drop} layer{'s' if self.drop > 1 else ''}"
         if self.speedup is not None:
             return f"a pass {self.speedup:g} times as fast"
+        if self.memory is not None:
+            return f"a pass needs at most {size_text(self.memory)} of memory"
         share, of = (self.params, "parameters") if self.params is not None else (self.flops, "FLOPs")
         return f"at most {(share or 0) * 100:.4g} % of the {of}"

@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from identikit.confidence.effect import keeps
+from identikit.costing.latency import interval, median
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Plan
-from identikit.pruning.amounts import pass_times
 from identikit.pruning.search import Search
 from identikit.pruning.step import Step
+from identikit.pruning.times import JUDGED, ROUNDS, pass_times
 from identikit.results import Front, Header, Point, Row, Score
 from identikit.surgery.carried import carried, first_paths
+
+_WEIGHTS_ALONE = "The memory is that of the weights: what a pass holds beside them could not be counted."
 
 
 @dataclass(frozen=True)
@@ -37,28 +40,47 @@ def bound(plan: Plan, anatomy: Anatomy, header: Header) -> Plan:
 
 
 def front_of(anatomy: Anatomy, header: Header, trail: Trail, said: Sequence[str]) -> Front:
-    """The front of the trail, with a latency of each point measured now; `said`: more sentences on how it went."""
+    """The front of the trail, with the latency and memory of each point measured now; `said`: more sentences."""
     search, steps, chosen = trail.search, trail.steps, trail.chosen
-    latencies = pass_times(anatomy, [step.plan for step in steps])
-    points = [_point(anatomy, header, trail, number, seconds) for number, seconds in enumerate(latencies)]
+    rounds = JUDGED if search.budget.speedup is not None else ROUNDS
+    times = pass_times(anatomy, [step.plan for step in steps], rounds=rounds)
+    needs = [search.amounts.memory(step) for step in steps]
+    points = [
+        _point(anatomy, header, trail, number, seconds, memory)
+        for number, (seconds, (memory, _)) in enumerate(zip(times, needs, strict=True))
+    ]
+    weights = () if all(known for _, known in needs) else (_WEIGHTS_ALONE,)
     why = search.way.why(steps[: chosen + 1], first_paths(anatomy.model, list(steps[chosen].gone)))
     goal = search.budget.words(search.metric, search.info.higher_is_better)
-    sentences = (*why, f"It stopped there because {trail.ended}", *said)
+    sentences = (*why, f"It stopped there because {trail.ended}", *weights, *said)
     chosen_on = header.data if trail.held is not None else None
     if trail.held is not None:
         header = replace(header, data=trail.held[0].data, metrics=trail.held[0].metrics)
     return Front(header, tuple(points), chosen, goal, sentences, chosen_on=chosen_on)
 
 
-def _point(anatomy: Anatomy, header: Header, trail: Trail, number: int, seconds: float) -> Point:
+def _point(
+    anatomy: Anatomy, header: Header, trail: Trail, number: int, seconds: Sequence[float], memory: int
+) -> Point:  # fmt: skip
     step, search = trail.steps[number], trail.search
     scores, selection = _scores(header, step.rows), dict[str, Score]()
     if trail.held is not None:
         selection, scores = scores, _scores(trail.held[0], trail.held[1][number].rows)
     first, higher = scores[search.metric], search.info.higher_is_better
     kept = keeps(first.full, first.edited, higher, name=search.metric) if first.full > 0 else None
-    left = search.way.space.parameters_left(step.gone)
-    return Point(step.plan.places, scores, left, kept, seconds, _written(step.plan, anatomy, header), selection)
+    low, high = interval(seconds)
+    return Point(
+        places=step.plan.places,
+        scores=scores,
+        parameters=search.way.space.parameters_left(step.gone),
+        kept=kept,
+        latency=median(seconds),
+        plan=_written(step.plan, anatomy, header),
+        selection=selection,
+        latency_low=low,
+        latency_high=high,
+        memory=memory,
+    )
 
 
 def _scores(header: Header, rows: Mapping[str, Row]) -> dict[str, Score]:

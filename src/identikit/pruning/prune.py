@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from identikit.errors import BudgetError
 from identikit.families import Family
 from identikit.plan import Plan
 from identikit.progress import Board, board
@@ -58,7 +59,7 @@ class Pruned:
 def prune(
     model: nn.Module, data: Any = None, at: At = None, metrics: Any = "fidelity", *,
     keep: float | None = None, max_drop: float | None = None, drop: int | None = None, params: float | None = None,
-    flops: float | None = None, speedup: float | None = None,
+    flops: float | None = None, speedup: float | None = None, memory: int | str | None = None,
     holdout: float = SHARE, method: str = "greedy", beam: int = 4, score: Any = None,
     inputs: Any = None, family: Family | None = None, as_: str | None = None,
     batch_size: int | None = None, limit: int | None = None, seed: int = 0, confidence: float = 0.95,
@@ -76,7 +77,8 @@ def prune(
             0.98 where no target is given. This floor and the next must hold at the worse end of the score's interval.
         max_drop: how much worse the first metric may get, in its units; for metrics whose full score is not above zero.
         drop: how many layers go. params, flops: the share of the parameters, or of the FLOPs of a pass over the first
-            batch, that may stay. speedup: how many times as fast that pass is to be, measured here.
+            batch, that may stay. speedup: how many times as fast that pass is to be, measured here. memory: how many
+            bytes it may need (400_000_000, "400MB"): weights and buffers, and the activations alive at once.
         holdout: the share of the data that the search does not see. Every point of the curve is measured on it
             afterwards: those are the scores of the front, and a floor must hold there too. 0: nothing is held out.
         to: a file that every measured row is written to (those of the held-out examples to one beside it:
@@ -87,7 +89,8 @@ def prune(
         BudgetError: no or several targets, or one that cannot be reached (names the nearest that can). Else as `scan`.
     """
     check_method(method, beam)
-    targets = (max_drop, drop, params, flops, speedup)
+    size = bytes_of(memory, what="memory (--memory)", error=BudgetError)
+    targets = (max_drop, drop, params, flops, speedup, size)
     budget = Budget(0.98 if keep is None and targets == (None,) * len(targets) else keep, *targets)
     read = as_data(data, batch_size=batch_size, limit=limit, seed=seed) if data is not None else None
     example = next(iter(read)) if read is not None and inputs is None else inputs

@@ -9,13 +9,17 @@ from identikit.confidence.effect import drops, keeps
 from identikit.errors import BudgetError
 from identikit.pruning.budgets import Budget
 from identikit.results import MetricInfo
+from identikit.scanning.byte_sizes import size_text
 
 
-def check_reachable(budget: Budget, metric: str, info: MetricInfo, *, most: int, furthest: Callable[[], float]) -> None:
+def check_reachable(
+    budget: Budget, metric: str, info: MetricInfo, *,
+    most: int, full: Callable[[], float], furthest: Callable[[], float],
+) -> None:  # fmt: skip
     """Refuse before any work what cannot be.
 
-    `most`: how many layers can go. `furthest`: what the budget counts is then this. Raises BudgetError, and MetricError
-    for a share of a score that is not above zero.
+    `most`: how many layers can go. `furthest`: what the budget counts is then this; `full`: of the full model.
+    Raises BudgetError, and MetricError for a share of a score that is not above zero.
     """
     if budget.keep is not None:
         keeps(info.full, info.full, info.higher_is_better, name=metric)
@@ -28,6 +32,9 @@ def check_reachable(budget: Budget, metric: str, info: MetricInfo, *, most: int,
             can = "1 layer can go" if most == 1 else f"{most} layers can go"
             raise BudgetError(f"--drop {budget.drop} cannot be reached: {can}. Try --drop {most}.")
         return
+    if budget.memory is not None and budget.reached(amount := full()):
+        needs = size_text(int(amount), digits=3)
+        raise BudgetError(f"--memory {size_text(budget.memory)}: the full model needs {needs}, so no layer has to go.")
     if not budget.reached(amount := furthest()):
         asked, found, nearest = _amount(budget, amount)
         raise BudgetError(f"{asked} cannot be reached: without all {most} layers that can go, {found}. {nearest}")
@@ -47,6 +54,9 @@ def _amount(budget: Budget, amount: float) -> tuple[str, str, str]:
         nearest = math.floor(amount * 20) / 20  # the next measurement is another one
         advice = f"Try --speedup {nearest:g}." if nearest > 1 else "Try --drop 1."
         return f"--speedup {budget.speedup:g}", f"a pass is {amount:.2f} times as fast", advice
+    if budget.memory is not None:
+        needs = size_text(int(amount), digits=3)
+        return f"--memory {size_text(budget.memory)}", f"a pass needs {needs}", f"Try --memory {needs}."
     option, share, of = ("params", budget.params, "parameters") if budget.params else ("flops", budget.flops, "FLOPs")
     nearest = math.ceil(amount * 1000) / 1000
     advice = f"Try --{option} {nearest:g}." if nearest < 1 else "Try --drop 1."

@@ -62,8 +62,9 @@ class Search:
                 if len(steps) == 2:
                     raise BudgetError(self._too_strict(best[0]))
                 return steps, len(steps) - 2, self._why_not(steps[-2], best[0])
-            if not self.budget.floor and self.budget.reached(self.amounts.of(best[0])):
-                return steps, len(steps) - 1, "the goal is reached."
+            reached = not self.budget.floor and self.budget.reached(self.amounts.of(best[0]))
+            if reached and (settled := self.amounts.settled(steps)):
+                return steps, *settled
         if not self.budget.floor:
             last = steps[-1]
             raise BudgetError(ended_early(self.budget, len(last.gone), self.amounts.of(last)))
@@ -113,7 +114,8 @@ class Search:
         ends = self.way.ends()
         most = max((len(gone) for gone in ends), default=0)
         furthest = functools.partial(self.amounts.furthest, ends)
-        check_reachable(self.budget, self.metric, self.info, most=most, furthest=furthest)
+        full = functools.partial(self.amounts.of, Step(Plan()))
+        check_reachable(self.budget, self.metric, self.info, most=most, full=full, furthest=furthest)
 
     def _too_strict(self, best: Step, where: str = "") -> str:
         row, edited = best.rows[self.metric], self._cautious(best)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from identikit.costing.cost import parameters_of
+from identikit.costing.stored import stored_bytes
 from identikit.places import inside
 from identikit.plan import Plan
 from identikit.pruning.step import Step, without
@@ -58,18 +59,24 @@ class Space:
 
     def parameters_left(self, gone: tuple[str, ...]) -> int:
         """How many parameters the model has without `gone`; shared ones stay while anyone holds them."""
-        dropped = {id(module) for path in gone for module in self.model.get_submodule(path).modules()}
-        kept = {
-            id(parameter): parameter.numel()
-            for module in self.model.modules()
-            if id(module) not in dropped
-            for parameter in module.parameters(recurse=False)
-        }
+        kept = {id(value): value.numel() for module in self._left(gone) for value in module.parameters(recurse=False)}
         return sum(kept.values())
+
+    def bytes_left(self, gone: tuple[str, ...]) -> int:
+        """How many bytes the parameters and buffers take without `gone`, as they lie in memory."""
+        left = self._left(gone)
+        return stored_bytes(
+            value for module in left for value in (*module.parameters(recurse=False), *module.buffers(recurse=False))
+        )
 
     def share_left(self, gone: tuple[str, ...]) -> float:
         """The share of the parameters that is left, 0 to 1."""
         return self.parameters_left(gone) / max(1, self.parameters_left(()))
+
+    def _left(self, gone: tuple[str, ...]) -> list[nn.Module]:
+        """The modules of the model without `gone`, each once."""
+        dropped = {id(module) for path in gone for module in self.model.get_submodule(path).modules()}
+        return [module for module in self.model.modules() if id(module) not in dropped]
 
     def _stacks(self) -> dict[str, set[int]]:
         """The containers that candidates stand in, and the layers that each lines up (one may stand in two slots)."""

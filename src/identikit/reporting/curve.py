@@ -11,7 +11,7 @@ from identikit.results import Front, Point, Score
 
 @dataclass(frozen=True)
 class PointLine:
-    """One model on the curve of a prune."""
+    """One model on the curve of a prune. `latency` is a median, `timed` has its interval too, `spread` is it."""
 
     dropped: int
     places: str
@@ -20,6 +20,9 @@ class PointLine:
     error: str
     parameters: str
     latency: str
+    timed: str
+    spread: str
+    memory: str
     chosen: bool
 
 
@@ -48,16 +51,44 @@ def points(front: Front) -> tuple[PointLine, ...]:
             error=f"± {numbers.fixed(error, decimals)}" if error else "",
             parameters=numbers.count(point.parameters),
             latency="" if point.latency is None else numbers.seconds(point.latency),
+            timed=_timed(point),
+            spread=_spread(point),
+            memory="" if point.memory is None else numbers.size(point.memory),
             chosen=number == front.chosen,
         )
         for number, (point, score, error) in enumerate(zip(front.points, scores, errors, strict=True))
     )
 
 
+def _timed(point: Point) -> str:
+    """21.1 ± 0.5 ms; only the latency where it has no interval, or is one of minutes."""
+    if point.latency is None:
+        return ""
+    middle, _, unit = numbers.seconds(point.latency).partition(" ")
+    size = {"s": 1.0, "ms": 1e-3, "us": 1e-6}.get(unit)
+    if point.latency_low is None or point.latency_high is None or size is None:
+        return numbers.seconds(point.latency)
+    half = (point.latency_high - point.latency_low) / 2 / size
+    return f"{middle} ± {numbers.fixed(half, len(middle.partition('.')[2]))} {unit}"
+
+
+def _spread(point: Point) -> str:
+    bounds = (point.latency_low, point.latency_high)
+    return " to ".join(numbers.seconds(bound) for bound in bounds if bound is not None)
+
+
 def measured(front: Front) -> str:
     """What the scores are of: one line."""
     said = page.measured(front.header, front.metric)
     return f"{said}, held out: {chosen_by(front)}" if front.chosen_on is not None else said
+
+
+def error_bars(front: Front, *, timed: bool = True) -> str:
+    """What the error bars are: of the scores, and where `timed` those of the latencies; empty where there are none."""
+    bars = page.error_bars(front.header, front.metric)
+    if not timed or all(point.latency_low is None for point in front.points):
+        return bars
+    return f"{bars} (latency: the median's at 95 %)" if bars else "± is half the median's 95 % interval"
 
 
 def held_out(front: Front) -> str:
@@ -85,6 +116,8 @@ def changes(front: Front) -> tuple[Change, ...]:
         lines.append(_size("size on disk", front.size_before, front.size_after, numbers.size))
     if full.latency is not None and chosen.latency is not None:
         lines.append(_speed(full, chosen))
+    if full.memory is not None and chosen.memory is not None:
+        lines.append(_size("memory of a pass", full.memory, chosen.memory, numbers.size))
     return tuple(lines)
 
 

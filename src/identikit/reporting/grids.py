@@ -36,7 +36,7 @@ def cost_grid(table: page.CostTable) -> Grid:
 
 def curve_grid(front: Front) -> Grid:
     """The curve of a prune."""
-    heads = ("dropped", "layers", "kept", front.metric, "parameters", "latency", "")
+    heads = ("dropped", "layers", "kept", front.metric, "parameters", "latency", "memory", "")
     lines = curve.points(front)
     rows = [
         (
@@ -45,12 +45,13 @@ def curve_grid(front: Front) -> Grid:
             line.kept,
             f"{line.score} {line.error}".strip(),
             line.parameters,
-            line.latency,
+            line.timed,
+            line.memory,
             "chosen" if line.chosen else "",
         )
         for line in lines
     ]
-    return _filled(Grid(heads, tuple(rows), (True, False, True, True, True, True, False), front.chosen))
+    return _filled(Grid(heads, tuple(rows), (True, False, True, True, True, True, True, False), front.chosen))
 
 
 def change_grid(changes: Sequence[curve.Change]) -> Grid:

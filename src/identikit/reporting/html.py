@@ -136,7 +136,7 @@ def _front(front: Front) -> dict[str, Any]:
         "goal": numbers.clean(front.goal),
         "why": [numbers.clean(sentence) for sentence in front.why],
         "said": curve.measured(front),
-        "bars": page.error_bars(front.header, front.metric),
+        "bars": curve.error_bars(front),
         "metric": numbers.clean(front.metric),
         "changes": curve.changes(front),
         "lines": curve.points(front),

@@ -94,41 +94,53 @@ def front_table(front: Front) -> Fitted:
     lines = curve.points(front)
 
     def build(width: int) -> Group:
-        drawn = _curve(front, lines, width)
+        columns = _columns(front, lines, width)
+        timed = any("±" in cell for cell in columns.get("latency", ()))
         goal = [Text(f"goal: {numbers.clean(front.goal)}", style="bold")] if front.goal else []
         said = [Text(numbers.clean(sentence)) for sentence in front.why]
-        legend = Text(
-            "   ".join(["◂ chosen", *filter(None, [page.error_bars(front.header, front.metric)])]), style="dim"
-        )
+        legend = Text("   ".join(["◂ chosen", *filter(None, [curve.error_bars(front, timed=timed)])]), style="dim")
         of = f"on {curve.held_out(front)}: {curve.chosen_by(front)}"
         held = [Text(of, style="dim")] if front.chosen_on is not None else []
-        return Group(*goal, drawn, Text(), legend, *held, *said)
+        return Group(*goal, _curve(columns, width), Text(), legend, *held, *said)
 
     return Fitted(build)
 
 
-def _curve(front: Front, lines: Sequence[curve.PointLine], width: int) -> Table:
-    scores = numbers.aligned([line.score for line in lines])
-    scored = [f"{score} {line.error}".rstrip() for score, line in zip(scores, lines, strict=True)]
-    columns: list[tuple[str, list[str]]] = [
-        ("dropped", [f"{line.dropped}" for line in lines]),
-        ("layers", [line.places for line in lines]),
-        ("kept", [line.kept for line in lines]),
-        (numbers.clean(front.metric)[:20], scored),
-        ("parameters", [line.parameters for line in lines]),
-        ("latency", [line.latency for line in lines]),
-        ("", ["◂" if line.chosen else "" for line in lines]),
-    ]
-    columns = [(head, cells) for head, cells in columns if any(cells)]
-    others = sum(max(len(head), *map(len, cells)) + 2 for head, cells in columns if head != "layers")
+def _curve(columns: dict[str, list[str]], width: int) -> Table:
+    others = _width_of({head: cells for head, cells in columns.items() if head != "layers"})
     drawn = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for head, _ in columns:
-        right = head in ("dropped", "kept", "parameters", "latency")
+    for head in columns:
+        right = head in ("dropped", "kept", "parameters", "latency", "memory")
         drawn.add_column(Text(head), justify="right" if right else "left", no_wrap=head != "layers", overflow="fold")
-    for number, line in enumerate(lines):
-        texts = [numbers.fitted(cells[number], max(12, width - others)) for _, cells in columns]
-        drawn.add_row(*map(Text, texts), style="bold green" if line.chosen else "")
+    for row in zip(*columns.values(), strict=True):
+        texts = [numbers.fitted(cell, max(12, width - others)) for cell in row]
+        drawn.add_row(*map(Text, texts), style="bold green" if row[-1] == "◂" else "")
     return drawn
+
+
+def _columns(front: Front, lines: Sequence[curve.PointLine], width: int) -> dict[str, list[str]]:
+    """The cells by head; the memory, and the interval of the latency, where all of it fits."""
+    scores = numbers.aligned([line.score for line in lines])
+    columns = {
+        "dropped": [f"{line.dropped}" for line in lines],
+        "layers": [line.places for line in lines],
+        "kept": [line.kept for line in lines],
+        numbers.clean(front.metric)[:20]: [
+            f"{score} {line.error}".rstrip() for score, line in zip(scores, lines, strict=True)
+        ],
+        "parameters": [line.parameters for line in lines],
+        "latency": [line.latency for line in lines],
+        "memory": [line.memory for line in lines],
+        "": ["◂" if line.chosen else "" for line in lines],
+    }
+    columns = {head: cells for head, cells in columns.items() if any(cells)}
+    timed = {**columns, "latency": [line.timed for line in lines]} if "latency" in columns else columns
+    without = {head: cells for head, cells in columns.items() if head != "memory"}
+    return next((found for found in (timed, columns) if _width_of(found) <= width), without)
+
+
+def _width_of(columns: dict[str, list[str]]) -> int:
+    return sum(max(len(head), *map(len, cells)) + 2 for head, cells in columns.items())
 
 
 def summary_table(front: Front) -> Fitted:

@@ -16,7 +16,7 @@ from identikit.results.header import DataInfo, Header, read_data_info
 from identikit.results.point import Point as Point
 
 FORMAT = "identikit.front"
-VERSION = 2  # 1 had no "chosen_on" and no "selection"; it is read too
+VERSION = 2  # 1, which is read too, knew no held-out examples, no interval of a latency and no memory
 _MOST_POINTS = 100_000
 _OWN = ("points", "chosen", "goal", "why", "size_before", "size_after", "chosen_on")
 

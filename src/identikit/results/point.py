@@ -11,7 +11,8 @@ from identikit.places import natural_key
 from identikit.results.fields import Fields
 from identikit.results.row import Score, read_plan
 
-_KEYS = ("places", "dropped", "scores", "selection", "kept", "parameters", "latency", "plan")
+_TIMES = ("latency", "latency_low", "latency_high")
+_KEYS = ("places", "dropped", "scores", "selection", "kept", "parameters", *_TIMES, "memory", "plan")
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,9 @@ class Point:
     places: what is gone, in natural order. scores: metric to Score, of the held-out examples where there are some.
     selection: the scores that the search went by; empty where nothing was held out, as they are the same then.
     parameters: how many are left. kept: the share of the full score kept (0 to 1 and beyond), or None. latency: seconds
-    of one forward pass, or None. plan: the plan's JSON, where it is not plain identity edits.
+    of one forward pass over the first batch, the median, within latency_low and latency_high with 95 %, or None.
+    memory: bytes that such a pass needs at most, with the weights, or None. plan: the plan's JSON, where it is not
+    plain identity edits.
     """
 
     places: tuple[str, ...]
@@ -31,6 +34,9 @@ class Point:
     latency: float | None = None
     plan: dict[str, Any] | None = field(default=None)
     selection: Mapping[str, Score] = field(default_factory=dict)
+    latency_low: float | None = None
+    latency_high: float | None = None
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "places", tuple(sorted(self.places, key=natural_key)))
@@ -47,7 +53,7 @@ class Point:
         value: dict[str, Any] = {"places": list(self.places), "dropped": self.dropped}
         value["scores"] = {name: score.to_json() for name, score in self.scores.items()}
         value["selection"] = {name: score.to_json() for name, score in self.selection.items()} or None
-        value |= {"kept": self.kept, "parameters": self.parameters, "latency": self.latency}
+        value |= {key: getattr(self, key) for key in ("kept", "parameters", *_TIMES, "memory")}
         return value if self.plan is None else value | {"plan": self.plan}
 
     @classmethod
@@ -60,13 +66,19 @@ class Point:
             selection=_scores(fields, "selection"),
             parameters=fields.count("parameters"),
             kept=fields.maybe("kept"),
-            latency=fields.maybe("latency"),
+            memory=fields.maybe_count("memory"),
             plan=read_plan(value.get("plan"), what),
+            **{key: fields.maybe(key) for key in _TIMES},
         )
         if fields.count("dropped") != point.dropped or len(set(point.places)) != point.dropped:
             raise ResultError(f'{what}: "dropped" is not the number of different "places".')
-        if point.latency is not None and point.latency < 0:
-            raise ResultError(f'{what}: "latency" must not be negative.')
+        for key in ("latency", "latency_low"):
+            if (getattr(point, key) or 0.0) < 0:
+                raise ResultError(f'{what}: "{key}" must not be negative.')
+        bounds = (point.latency_low, point.latency, point.latency_high)
+        known = [bound for bound in bounds if bound is not None]
+        if (bounds[0] is None) != (bounds[2] is None) or known != sorted(known) or (known and bounds[1] is None):
+            raise ResultError(f'{what}: "latency" must lie between "latency_low" and "latency_high", both or neither.')
         return point
 
 
