@@ -103,12 +103,12 @@ class Ledger:
         """Take the files, before anything is measured; a file of another run is refused (ResultError, SaveError)."""
         self._named: dict[str, Any] = {"paths": list(paths), "name": name, "command": command}
         self._filed = Filed(to, resume=resume, overwrite=overwrite)
-        self._part = Part(self._filed.part if self._sweep is not None else None, self._run())
+        self._part = Part(self._filed.part, self._run())
         with ExitStack() as undo:
             undo.callback(self.close)  # a refusal leaves no file behind
             self._part.open(resume=resume, overwrite=overwrite)
             if self._score is not None:
-                full = self._score(self.anatomy.model, self.how.seed)
+                full = self._score_of_full(self._score)
                 self._scored = {self._score.name: MetricInfo(self._score.higher_is_better, full)}
             if self._filed.stored is not None:
                 self._filed.go_on(self._header(self._expected(self._filed.stored.header), costs=False))
@@ -137,6 +137,8 @@ class Ledger:
             for plan in plans.values():
                 if not self._known(plan, [self._score]):
                     self._append([self._evaluated(self._score, plan)])
+                    if self._part.scores:  # the result has a row, so it stays, and the full model's score with it
+                        self._part.clear()
         return {name: self._rows_of(plan) for name, plan in plans.items()}
 
     def _swept(self, sweep: Sweep, plans: Mapping[str, Plan], bar: Bar) -> None:
@@ -158,6 +160,19 @@ class Ledger:
     def _race(self, plans: Mapping[str, Plan]) -> Race:
         examples = self._data.examples if self._data is not None else None
         return Race(list(plans), confidence=self.how.confidence, least=self.how.least, examples=examples)
+
+    def _score_of_full(self, score: Score) -> float:
+        """As it was measured before this run was cut short, else measured now and written down at once."""
+        held = None
+        if self._filed.stored is not None:
+            header = self._filed.stored.header
+            score.require_same(header.notes, "that result")
+            held = header.metrics[score.name].full if score.name in header.metrics else None
+        held = self._part.scores.get(score.name, held)
+        if held is None:
+            held = score(self.anatomy.model, self.how.seed)
+            self._part.note_score(score.name, held)
+        return held
 
     def _evaluated(self, score: Score, plan: Plan) -> Row:
         began = time.perf_counter()
@@ -200,7 +215,7 @@ class Ledger:
         return {**self._scored, **own, **{name: info for name, (info, _) in self._cheap.items()}}
 
     def _header(self, metrics: Mapping[str, MetricInfo], *, costs: bool) -> Header:
-        notes = [] if self._score is None else [f"{self._score.name} scores a whole model: no error bar."]
+        notes = [] if self._score is None else [self._score.note]
         notes += self._crew.notes
         return header_for(
             self.anatomy, data=self._data, metrics=metrics, seed=self.how.seed, notes=notes, costs=costs,
@@ -210,4 +225,5 @@ class Ledger:
     def _run(self) -> dict[str, Any]:
         model, metrics = self.identity, ", ".join(metric.name for metric in self._metrics)
         run = {"model": model.structure, "weights": model.weights, "seed": self.how.seed, "metrics": metrics}
+        run |= {} if self._score is None else {"score": f"{self._score.name} {self._score.code}".strip()}
         return run | {"race": self.how.race, "least": self.how.least, "confidence": self.how.confidence}

@@ -27,6 +27,7 @@ class Part:
     def __init__(self, path: Path | None, run: dict[str, Any]) -> None:
         """`run` says what is measured: a file of another run is refused. Without a path nothing is kept."""
         self.known: dict[tuple[int, str], tuple[str, Values]] = {}
+        self.scores: dict[str, float] = {}
         self._path = path
         self._run = json.loads(json.dumps(run))
         self._lock = ExitStack()
@@ -72,9 +73,16 @@ class Part:
         lists = {name: rows.tolist() for name, rows in values.items()}
         self._write({"batch": number, "data": fingerprint, "plan": plan, "values": lists})
 
+    def note_score(self, name: str, value: float) -> None:
+        """Keep what a whole-model score said of the full model, until there is a header to hold it."""
+        if self._file is not None:
+            self.scores[name] = value
+            self._write({"score": name, "value": value})
+
     def clear(self) -> None:
-        """The rows are written: what was kept for them goes."""
+        """The header and the rows are written: what was kept for them goes."""
         self.known.clear()
+        self.scores.clear()
         if self._file is not None:
             self._file.seek(0)
             self._file.truncate()
@@ -87,7 +95,7 @@ class Part:
             return
         self._file.close()
         self._file = None
-        if done or not self.known:
+        if done or not (self.known or self.scores):
             self._path.unlink(missing_ok=True)
         self._lock.close()
 
@@ -125,6 +133,9 @@ class Part:
 
     def _take(self, value: Any, what: str) -> None:
         try:
+            if "score" in value:
+                self.scores[str(value["score"])] = float(value["value"])
+                return
             values = {str(name): np.array(rows, dtype=np.float64) for name, rows in value["values"].items()}
             self.known[int(value["batch"]), str(value["plan"])] = (str(value["data"]), values)
         except (AttributeError, KeyError, TypeError, ValueError) as cause:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
+import inspect
 import math
-from collections.abc import Callable
+import sys
+import textwrap
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
-from identikit.errors import IdentikitError, MetricError
-from identikit.functions import load_function
+from identikit.errors import IdentikitError, MetricError, ResultError
+from identikit.functions import is_users, load_function
 from identikit.structure.traceless import traceless
+
+_CODE = "Its code: "
 
 
 class Score:
@@ -24,6 +31,22 @@ class Score:
         self._function = load_function(function, error=MetricError) if isinstance(function, str) else function
         self.name = getattr(self._function, "__name__", "score")
         self.higher_is_better = bool(getattr(self._function, "higher_is_better", True))
+        self.code = _code_of(self._function)
+
+    @property
+    def note(self) -> str:
+        """What a result says of it."""
+        return f"{self.name} scores a whole model: no error bar.{f' {_CODE}{self.code}.' if self.code else ''}"
+
+    def require_same(self, notes: Iterable[str], where: object) -> None:
+        """Raise ResultError where `notes`, of a result to go on with, are of a score of this name with other code."""
+        start = f"{self.name} scores a whole model: no error bar. {_CODE}"
+        then = next((note.removeprefix(start).rstrip(".") for note in notes if note.startswith(start)), self.code)
+        if self.code and then != self.code:
+            raise ResultError(
+                f'the code of score "{self.name}" has changed since {where} was begun, so its numbers do not compare. '
+                "Undo the change, or start anew by --overwrite."
+            )
 
     def __call__(self, model: nn.Module, seed: int = 0) -> float:
         """The score in eval mode, without a trace. MetricError where the function fails or gives no finite number."""
@@ -43,3 +66,23 @@ class Score:
         if not math.isfinite(number):
             raise MetricError(f'score "{self.name}" gave {number}; it cannot be compared.')
         return number
+
+
+def _code_of(function: Any) -> str:
+    """A hash of the code of `function`, comments left out; of its whole file where that is a user's. "" if unknown.
+
+    What the function reads (a task file, weights) is not in it.
+    """
+    home = sys.modules.get(getattr(function, "__module__", None) or "")
+    try:
+        if is_users(home):
+            source = inspect.getsource(home)  # type: ignore[arg-type]
+        else:
+            source = inspect.getsource(function if inspect.isroutine(function) else type(function))
+    except (OSError, TypeError):
+        return ""
+    try:
+        source = ast.dump(ast.parse(textwrap.dedent(source)))
+    except SyntaxError:  # a lambda in the middle of a call
+        source = " ".join(source.split())
+    return hashlib.sha256(source.encode()).hexdigest()[:12]
