@@ -1,15 +1,19 @@
-"""Batches like an example's, with other values: what the tests of this folder fit to."""
+"""Batches like an example's, with other values: what the tests of this folder fit to, and judge by."""
 
 from __future__ import annotations
 
 import torch
 
 from identikit.batches import Batch, map_tensors
-from identikit.sources.objects import as_data
-from identikit.sources.readings import Data
 
 
-def like(batch: Batch, *, batches: int = 24, seed: int = 0) -> Data:
+def shared(batches: list[Batch]) -> tuple[list[Batch], list[Batch]]:
+    """Three in four to learn from, the fourth to judge by."""
+    judged = batches[3::4]
+    return [batch for batch in batches if not any(batch is each for each in judged)], judged
+
+
+def like(batch: Batch, *, batches: int = 24, seed: int = 0) -> list[Batch]:
     """So many batches of `batch`'s shapes: numbers drawn anew, tokens too, masks as they are."""
     random = torch.Generator().manual_seed(seed)
 
@@ -24,4 +28,4 @@ def like(batch: Batch, *, batches: int = 24, seed: int = 0) -> Data:
     for _ in range(batches):
         args, kwargs = map_tensors((batch.args, dict(batch.kwargs)), other)
         made.append(Batch(args=args, kwargs=kwargs, examples=batch.examples))
-    return as_data(made)
+    return made

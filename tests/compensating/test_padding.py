@@ -7,11 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from compensating.drawn import like
+from compensating.drawn import like, shared
 from identikit.batches import Batch
 from identikit.compensating.compensate import compensated
 from identikit.families.anatomy import anatomy_of
-from identikit.sources.objects import as_data
 from identikit.surgery.choose import plan_for
 from zoo import case
 
@@ -28,9 +27,9 @@ def test_padding(form: str) -> None:
     anatomy = anatomy_of(model, found.inputs(model))
     assert not bool(anatomy.batch.kwargs["attention_mask"].all())
     plan = plan_for(anatomy, ["bert.encoder.layer.1"])
-    data = list(like(anatomy.batch, batches=8))
+    data = like(anatomy.batch, batches=8)
     made = [
-        compensated(anatomy, plan, as_data([padded_with(batch, token) for batch in data]), form) for token in (0, 7)
+        compensated(anatomy, plan, *shared([padded_with(batch, token) for batch in data]), form) for token in (0, 7)
     ]
     one, other = (model.state_dict() for model, _, _ in made)
     assert all(torch.equal(value, other[name]) for name, value in one.items())

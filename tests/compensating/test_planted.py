@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from compensating.drawn import shared
+from identikit.batches import Batch, as_batch
 from identikit.compensating.compensate import compensated
 from identikit.families.anatomy import anatomy_of
-from identikit.sources.objects import as_data
 from identikit.surgery.choose import plan_for
 
 
@@ -50,11 +51,15 @@ class Normed(nn.Module):
         return x + self.norm(self.conv(x))
 
 
+def halved(batches: list[torch.Tensor]) -> tuple[list[Batch], list[Batch]]:
+    return shared([as_batch(batch) for batch in batches])
+
+
 def fold(layers: list[nn.Module], batches: list[torch.Tensor]) -> tuple[float, float, nn.Module, nn.Module]:
     model = nn.Sequential(nn.Sequential(*layers)).double().eval()
     anatomy = anatomy_of(model, batches[0])
     plan = plan_for(anatomy, ["0.1"])
-    smaller, _, found = compensated(anatomy, plan, as_data(batches), "fold")
+    smaller, _, found = compensated(anatomy, plan, *halved(batches), "fold")
     (gap,) = found.gaps
     assert gap.before is not None
     assert gap.after is not None
@@ -92,7 +97,7 @@ def test_an_adapter_is_any_linear_map() -> None:
     model = nn.Sequential(nn.Sequential(*layers)).double().eval()
     batches = [torch.randn(16, 6, dtype=torch.float64) for _ in range(8)]
     anatomy = anatomy_of(model, batches[0])
-    _, plan, found = compensated(anatomy, plan_for(anatomy, ["0.1"]), as_data(batches), "adapter")
+    _, plan, found = compensated(anatomy, plan_for(anatomy, ["0.1"]), *halved(batches), "adapter")
     assert found.gaps[0].after is not None
     assert found.gaps[0].after < 1e-9
     (edit,) = plan
@@ -108,7 +113,7 @@ def test_gaps_are_filled_from_the_front() -> None:
     batches = [torch.randn(8, 4) for _ in range(8)]
     anatomy = anatomy_of(model, batches[0])
     plan = plan_for(anatomy, ["0.1", "0.2", "0.4"])
-    _, _, found = compensated(anatomy, plan, as_data(batches), "fold")
+    _, _, found = compensated(anatomy, plan, *halved(batches), "fold")
     assert [gap.gone for gap in found.gaps] == [("0.1", "0.2"), ("0.4",)]
     assert [gap.into for gap in found.gaps] == ["0.0", "0.3"]
 
@@ -119,7 +124,7 @@ def test_the_first_layer_has_nothing_before_it() -> None:
     batches = [torch.randn(8, 4) for _ in range(8)]
     anatomy = anatomy_of(model, batches[0])
     plan = plan_for(anatomy, ["0.0"])
-    smaller, _, found = compensated(anatomy, plan, as_data(batches), "fold")
+    smaller, _, found = compensated(anatomy, plan, *halved(batches), "fold")
     assert found.gaps[0].why == "no layer stands before it"
     assert torch.equal(smaller[0][0].down.weight, model[0][1].down.weight)  # type: ignore[index, union-attr]
 
@@ -135,7 +140,7 @@ def test_what_does_not_help_is_taken_back() -> None:
     batches = [torch.randn(2, 64) for _ in range(4)]
     anatomy = anatomy_of(model, batches[0])
     held = copy.deepcopy(model[0][0].state_dict())  # type: ignore[index, union-attr]
-    smaller, _, found = compensated(anatomy, plan_for(anatomy, ["0.1"]), as_data(batches), "fold")
+    smaller, _, found = compensated(anatomy, plan_for(anatomy, ["0.1"]), *halved(batches), "fold")
     assert found.gaps[0].why == "it does not help on other batches"
     assert found.filled == 0
     assert all(torch.equal(value, held[name]) for name, value in smaller[0][0].state_dict().items())  # type: ignore[index]

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from compensating.drawn import like
+from compensating.drawn import like, shared
+from identikit.batches import as_batch
 from identikit.compensating.compensate import compensated
-from identikit.errors import DataError, PlanError, RoleError
+from identikit.errors import PlanError, RoleError
 from identikit.families.anatomy import Anatomy, anatomy_of
-from identikit.sources.objects import as_data
 from identikit.surgery.choose import plan_for
 from zoo import case
 
@@ -25,21 +25,14 @@ def test_a_form_that_there_is_not() -> None:
     anatomy = bert()
     plan = plan_for(anatomy, ["bert.encoder.layer.1"])
     with pytest.raises(PlanError, match=r"^compensate='magic' is none of fold, adapter\.$"):
-        compensated(anatomy, plan, like(anatomy.batch), "magic")
-
-
-def test_one_batch() -> None:
-    anatomy = bert()
-    plan = plan_for(anatomy, ["bert.encoder.layer.1"])
-    with pytest.raises(DataError, match=r"is one batch: none is left to judge by .* Use a smaller batch_size\.$"):
-        compensated(anatomy, plan, as_data([anatomy.batch]), "fold")
+        compensated(anatomy, plan, *shared(like(anatomy.batch)), "magic")
 
 
 def test_an_inner_layer() -> None:
     anatomy = bert()
     plan = plan_for(anatomy, ["bert.encoder.layer.1.attention.self"], as_="zero")
     with pytest.raises(RoleError, match=r'attention\.self" costs cannot be made up for: it is replaced \(zero\), not'):
-        compensated(anatomy, plan, like(anatomy.batch), "fold")
+        compensated(anatomy, plan, *shared(like(anatomy.batch)), "fold")
 
 
 class Plain(nn.Module):
@@ -56,9 +49,9 @@ class Plain(nn.Module):
 def test_a_layer_that_adds_nothing() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Sequential(Plain(), Plain(), Plain())).eval()
-    batches = [torch.randn(8, 4) for _ in range(4)]
+    batches = [as_batch(torch.randn(8, 4)) for _ in range(4)]
     anatomy = anatomy_of(model, batches[0])
-    _, _, found = compensated(anatomy, plan_for(anatomy, ["0.1"]), as_data(batches), "fold")
+    _, _, found = compensated(anatomy, plan_for(anatomy, ["0.1"]), *shared(batches), "fold")
     said = 'nothing can be folded into "0.0": it adds nothing to its stream. Use compensate="adapter".'
     assert found.gaps[0].why == said
     assert found.gaps[0].into is None
@@ -76,9 +69,9 @@ def test_layers_that_end_in_other_norms() -> None:
 
     torch.manual_seed(0)
     model = nn.Sequential(nn.Sequential(Ends(nn.LayerNorm(4)), Ends(nn.RMSNorm(4)), Ends(nn.LayerNorm(4)))).eval()
-    batches = [torch.randn(8, 4) for _ in range(4)]
+    batches = [as_batch(torch.randn(8, 4)) for _ in range(4)]
     anatomy = anatomy_of(model, batches[0])
-    _, _, found = compensated(anatomy, plan_for(anatomy, ["0.1"]), as_data(batches), "fold")
+    _, _, found = compensated(anatomy, plan_for(anatomy, ["0.1"]), *shared(batches), "fold")
     assert found.gaps[0].why == (
         'nothing can be folded into "0.0": it ends in LayerNorm ("norm"), and "0.1" does not. Use compensate="adapter".'
     )

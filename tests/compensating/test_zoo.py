@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from compensating.drawn import like
+from compensating.drawn import like, shared
 from identikit.compensating.compensate import compensated
 from identikit.families.anatomy import anatomy_of
 from identikit.surgery.choose import plan_for
@@ -31,7 +31,7 @@ def test_fold(case: Case) -> None:
     before = copy.deepcopy(model.state_dict())
     anatomy = anatomy_of(model, case.inputs(model))
     plan = plan_for(anatomy, [case.blocks()[1]])
-    smaller, same, found = compensated(anatomy, plan, like(anatomy.batch), "fold")
+    smaller, same, found = compensated(anatomy, plan, *shared(like(anatomy.batch)), "fold")
     (gap,) = found.gaps
     plain = remove(copy.deepcopy(model), plan, inputs=anatomy.batch).state_dict()
     folded = smaller.state_dict()
@@ -58,7 +58,7 @@ def test_adapter(case: Case) -> None:
     model = case.build()
     anatomy = anatomy_of(model, case.inputs(model))
     gone = case.blocks()[1]
-    smaller, plan, found = compensated(anatomy, plan_for(anatomy, [gone]), like(anatomy.batch), "adapter")
+    smaller, plan, found = compensated(anatomy, plan_for(anatomy, [gone]), *shared(like(anatomy.batch)), "adapter")
     (gap,) = found.gaps
     assert not gap.why
     assert gap.into == gone

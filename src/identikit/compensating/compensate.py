@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 
 from torch import nn
 
+from identikit.batches import Batch
 from identikit.compensating.adapter import AdapterFit, fitted, with_adapters
 from identikit.compensating.compensated import Compensated, Filled
 from identikit.compensating.fold import Fold, ending_slot
 from identikit.compensating.gaps import Gap, gaps_of, stream_of
 from identikit.compensating.helped import apart, put_back, restore
-from identikit.compensating.shares import shares
 from identikit.errors import PlanError, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Plan
-from identikit.sources.readings import Data
 from identikit.surgery.carried import carried, first_paths
 from identikit.surgery.choose import check_plan
 from identikit.surgery.remove import remove
@@ -29,23 +29,23 @@ def check_form(form: str | None) -> None:
         raise PlanError(f"compensate={form!r} is none of {', '.join(FORMS)}.")
 
 
-def compensated(anatomy: Anatomy, plan: Plan, data: Data, form: str) -> tuple[nn.Module, Plan, Compensated]:
+def compensated(
+    anatomy: Anatomy, plan: Plan, learnt: Iterable[Batch], judged: Iterable[Batch], form: str
+) -> tuple[nn.Module, Plan, Compensated]:
     """The model of `anatomy` without the layers of `plan`, what they did made up for; the model itself stays.
 
-    Of `data` three batches in four are fitted to, and the fourth judges. "fold": the last product before each gap is
-    refitted, a plain checkpoint holds it. "adapter": a linear map stands in each gap, the plan says so. Returns the
-    smaller model, its plan (first paths) and what was done. Gaps are filled from the front, so that each fit sees what
-    the ones before it left.
+    Fitted to the batches `learnt`, kept where it helps on `judged`; both are gone through several times. "fold": the
+    last product before each gap is refitted, a plain checkpoint holds it. "adapter": a linear map stands in each gap,
+    the plan says so. Returns the smaller model, its plan (first paths) and what was done. Gaps are filled from the
+    front, so that each fit sees what the ones before it left.
 
-    Raises PlanError for a form that there is not, RoleError where a layer of the plan is no whole block, DataError
-    where there is one batch only.
+    Raises PlanError for a form that there is not, RoleError where a layer of the plan is no whole block.
     """
     check_form(form)
     gaps = gaps_of(anatomy, check_plan(anatomy, plan))
     if form == "adapter":
         plan = with_adapters(anatomy, plan, gaps)
     student = remove(copy.deepcopy(anatomy.model), plan, inputs=anatomy.batch, family=anatomy.family)
-    learnt, judged = shares(data)
     filled = [_filled(anatomy, student, gap, form, learnt, judged) for gap in gaps]
     if form == "adapter":
         lasts = first_paths(anatomy.model, [gap.gone[-1] for gap in gaps])
@@ -53,7 +53,9 @@ def compensated(anatomy: Anatomy, plan: Plan, data: Data, form: str) -> tuple[nn
     return student, plan, Compensated(form, tuple(filled))
 
 
-def _filled(anatomy: Anatomy, student: nn.Module, gap: Gap, form: str, learnt: Data, judged: Data) -> Filled:
+def _filled(
+    anatomy: Anatomy, student: nn.Module, gap: Gap, form: str, learnt: Iterable[Batch], judged: Iterable[Batch]
+) -> Filled:
     """One gap filled, or left as it is with the reason."""
     if form == "fold" and gap.before is None:
         return Filled(gap.gone, None, why="no layer stands before it")
