@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     "docs/audit.md",
     "docs/blocks.md",
+    "docs/card.md",
     "docs/evaluators.md",
     "docs/export.md",
     "docs/features.md",
