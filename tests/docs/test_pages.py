@@ -17,6 +17,7 @@ PAGES = [
     "docs/export.md",
     "docs/features.md",
     "docs/growth.md",
+    "docs/heal.md",
     "docs/identity.md",
     "docs/mistakes.md",
     "docs/prune.md",

@@ -99,7 +99,7 @@ def test_modes_flags_and_gradients_stay(case: Case) -> None:
     assert torch.equal(frozen, before)
     assert gradients.grad is held
     assert all(value.grad is None for value in [*teacher.parameters(), *list(student.parameters())[2:]])
-    assert set(vars(student)) - keys == {"_identikit_healed"}
+    assert set(vars(student)) - keys == {"_identikit_healed", "_identikit_provenance"}
     assert not any("forward" in vars(module) for module in [*student.modules(), *teacher.modules()])
 
 
@@ -261,3 +261,22 @@ def test_what_it_says(plain: Case) -> None:
     told = found.to_dict()
     assert told["before"] == found.before
     assert difference(told["history"], found.history) <= 1
+
+
+def test_what_goes_into_the_model_card(plain: Case) -> None:
+    from identikit.surgery.carried_provenance import holding, provenance_of
+
+    teacher = plain.teacher()
+    student = plain.student(teacher)
+    ik.heal(student, teacher, plain.data(), steps=10, progress=False)
+    found = ik.healed(student)
+    assert found is not None
+    (step,) = provenance_of(student).steps
+    (figure,) = step.figures
+    assert (step.verb, figure.before, figure.edited, figure.chosen_on) == ("heal", found.before, found.after, True)
+    assert figure.data is not None
+    assert (figure.data.name, figure.data.examples) == ("a list of 8 batches", 8)
+    assert holding(student) == (True,)
+    ruined = plain.student(teacher)
+    ik.heal(ruined, teacher, plain.data(), steps=10, lr=1e4, progress=False)
+    assert provenance_of(ruined).steps == ()

@@ -100,7 +100,8 @@ def heal(
         checkpoint = Checkpoint(
             path, about(own, whole, given, recipe), every=save_every, resume=resume, writes=on.rank == 0
         )
-        record(own, Session(own, whole, given, recipe, family, inputs, on, checkpoint, bars).healed())
+        done = Session(own, whole, given, recipe, family, inputs, on, checkpoint, bars).healed()
+        record(own, done, given.fingerprint)
     return student
 
 

@@ -12,7 +12,6 @@ from torch import nn
 from identikit.errors import ModelError
 from identikit.families.anatomy import anatomy_of
 from identikit.families.plain import Family
-from identikit.families.transformers_decoding import may_decode
 from identikit.healing.batches import Parts, parts_of
 from identikit.healing.checkpoint import Checkpoint
 from identikit.healing.devices import Devices
@@ -27,13 +26,9 @@ from identikit.healing.schedule import Budget
 from identikit.healing.training import Course, Training
 from identikit.healing.weights import as_it_was, batch_norms_learn, held, in_float32, in_use, learning, put_back
 from identikit.progress import Board
+from identikit.reporting.card import GENERATION
 from identikit.results.healed import Healed
 from identikit.structure.traceless import traceless
-
-GENERATIVE = (
-    "text that a pruned language model writes (reasoning above all) is known not to recover as classification and "
-    "embeddings do; judge it by what it writes."
-)
 
 
 class Session:
@@ -77,7 +72,7 @@ class Session:
         measure = measure_of(teacher.watched.output, self.recipe.compare)
         pairs, note = pairs_of(student, teacher) if self.recipe.hidden else ((), "")
         self.notes += [note] if note else []
-        self.notes += [GENERATIVE] if may_decode(self.student) else []
+        self.notes += [GENERATION] if student.family.generates(self.student) else []
         return Lesson(student, teacher, measure, pairs), student.blocks()
 
     def _trained(self, lesson: Lesson, parts: Parts, blocks: list[str], text: Any) -> Course:
