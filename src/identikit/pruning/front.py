@@ -12,7 +12,7 @@ from identikit.families.anatomy import Anatomy
 from identikit.plan import Plan
 from identikit.pruning.search import Search
 from identikit.pruning.step import Step
-from identikit.pruning.times import JUDGED, ROUNDS, pass_times
+from identikit.pruning.times import pass_times
 from identikit.results import Front, Header, Point, Row, Score
 from identikit.surgery.carried import carried, first_paths
 
@@ -42,8 +42,7 @@ def bound(plan: Plan, anatomy: Anatomy, header: Header) -> Plan:
 def front_of(anatomy: Anatomy, header: Header, trail: Trail, said: Sequence[str]) -> Front:
     """The front of the trail, with the latency and memory of each point measured now; `said`: more sentences."""
     search, steps, chosen = trail.search, trail.steps, trail.chosen
-    rounds = JUDGED if search.budget.speedup is not None else ROUNDS
-    times = pass_times(anatomy, [step.plan for step in steps], rounds=rounds)
+    times = search.amounts.timed or pass_times(anatomy, [step.plan for step in steps])
     needs = [search.amounts.memory(step) for step in steps]
     points = [
         _point(anatomy, header, trail, number, seconds, memory)

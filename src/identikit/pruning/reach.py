@@ -51,7 +51,8 @@ def ended_early(budget: Budget, dropped: int, amount: float) -> str:
 def _amount(budget: Budget, amount: float) -> tuple[str, str, str]:
     """What was asked, what was found, what to try instead."""
     if budget.speedup is not None:
-        nearest = math.floor(amount * 20) / 20  # the next measurement is another one
+        # the next measurement is another one; and what was asked was missed, whatever this one says
+        nearest = min(math.floor(amount * 20), math.ceil(budget.speedup * 20) - 1) / 20
         advice = f"Try --speedup {nearest:g}." if nearest > 1 else "Try --drop 1."
         return f"--speedup {budget.speedup:g}", f"a pass is {amount:.2f} times as fast", advice
     if budget.memory is not None:
