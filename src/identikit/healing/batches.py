@@ -11,7 +11,7 @@ from identikit.batches import Batch, tensors_of
 from identikit.errors import DataError
 from identikit.sources.readings import Data
 
-MOST_HELD_OUT = 16  # batches: more of them would take the time and hardly tell more
+MOST_HELD_OUT = 8  # batches: more of them would take the time and hardly tell more
 _MEMORY = 2 << 30  # bytes of batches that are kept; of larger data the order is the loader's own
 
 
@@ -49,7 +49,7 @@ class Parts:
 
 
 def parts_of(data: Data, share: float, seed: int, processes: int = 1, memory: int = _MEMORY) -> Parts:
-    """`data` with `share` of its batches held out (one at least, sixteen at most), drawn by `seed`.
+    """`data` with `share` of its batches held out (one at least, eight at most), drawn by `seed`.
 
     Raises DataError for a single batch, where nothing would be left to judge on, and for fewer batches than processes.
     """

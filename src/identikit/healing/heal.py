@@ -53,7 +53,7 @@ def heal(
             "values" (mean square). By itself: a sentence embedding by cosine, what is called logits by KL, else values.
         hidden: the weight of the hidden states beside the outputs, each taken as a share of its distance at the start.
         temperature: of the logits; above 1 the unlikely classes count for more.
-        held_out: the share of the batches held out, sixteen at most. patience: so many looks at them (twenty in all)
+        held_out: the share of the batches held out, eight at most. patience: so many looks at them (twenty in all)
             without anything better end it.
         lora: the rank of adapters (PEFT) that learn instead of all weights, beside the linear layers of the blocks;
             merged at the end.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from identikit.metrics.positions import wide
 from identikit.structure.valueless import home_of
 
 Autocast = Callable[[], AbstractContextManager[Any]]
+_KEPT = 1 << 28  # bytes of the teacher's outputs on what is held out; more are worked out again at each look
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Lesson:
         self._spreads = [Spread() for _ in pairs]
         self._own = Capture([pair.student for pair in pairs])
         self._taught = Capture([pair.teacher for pair in pairs])
+        self._outputs: list[tuple[torch.Tensor, torch.Tensor | None] | None] = []
 
     @contextmanager
     def in_session(self) -> Iterator[None]:
@@ -50,13 +52,16 @@ class Lesson:
                 stack.enter_context(capture.on(anatomy.model))
             yield
 
-    def prepare(self, batches: Iterable[Batch]) -> None:
-        """Learn how much the teacher's values vary."""
+    def prepare(self, batches: Sequence[Batch]) -> None:
+        """Learn how much the teacher's values vary, on the `batches` that are judged later. Its outputs are kept."""
+        size = 0
         for batch in batches:
-            output, _, hidden = self._teach(batch)
+            output, index, hidden = self._teach(batch.copied())
             self.measure.spread.add(output)
             for spread, rows in zip(self._spreads, hidden, strict=True):
                 spread.add(rows)
+            size += output.numel() * output.element_size()
+            self._outputs.append((output, index) if size <= _KEPT else None)
 
     def compare(self, batch: Batch, *, temperature: float = 1.0, autocast: Autocast = nullcontext) -> Distance:
         """Both models on `batch`; gradients flow into the student where they are enabled."""
@@ -81,15 +86,23 @@ class Lesson:
         return rows, index, hidden
 
     @torch.no_grad()
-    def judge(self, batches: Iterable[Batch], autocast: Autocast = nullcontext) -> tuple[float, float]:
-        """The mean distance of the outputs over all positions, and that of the hidden states over batches and pairs."""
-        total, count, hidden = 0.0, 0, []
-        for batch in batches:
-            found = self.compare(batch.copied(), autocast=autocast)
-            total += float(found.output.double().sum())
-            count += found.output.numel()
-            hidden += [float(each) for each in found.hidden]
-        return total / max(1, count), sum(hidden) / max(1, len(hidden))
+    def judge(self, batches: Sequence[Batch], autocast: Autocast = nullcontext) -> float:
+        """The mean distance of the outputs over all positions of the `batches` that this was prepared on."""
+        total, count = 0.0, 0
+        for batch, kept in zip(batches, self._outputs, strict=True):
+            taught, index = kept or self._teach(batch.copied())[:2]
+            with autocast():
+                output = _on(self.student, batch.copied()).call(self.student)
+            found = self.measure.distance(taught, self.measure.rows(output, batch, index)[0])
+            total += float(found.double().sum())
+            count += found.numel()
+        return total / max(1, count)
+
+    @torch.no_grad()
+    def judge_hidden(self, batches: Sequence[Batch]) -> float:
+        """The mean distance of the hidden states, over batches and pairs; 0 where there are none."""
+        found = [each for batch in batches for each in self.compare(batch.copied()).hidden] if self.pairs else []
+        return sum(float(each) for each in found) / max(1, len(found))
 
 
 @contextmanager

@@ -79,7 +79,7 @@ class Session:
         """The loop, and what came out of it, judged in the form that it has then."""
         lesson.prepare(parts.held_out)
         with in_use(self.student):
-            before, hidden = lesson.judge(parts.held_out)
+            before, hidden = lesson.judge(parts.held_out), lesson.judge_hidden(parts.held_out)
         if not math.isfinite(before):
             raise ModelError(
                 f"before anything was learned, the {lesson.measure} on the examples held out is {before}: the outputs "
@@ -96,7 +96,7 @@ class Session:
             after = math.inf
             if best:
                 with in_use(self.student):
-                    after = self.on.agreed(lesson.judge(parts.held_out)[0])
+                    after = self.on.agreed(lesson.judge(parts.held_out))
             if after < before:
                 course.best = after
                 undo.pop_all()

@@ -22,6 +22,7 @@ from identikit.healing.weights import Held, held, in_use, learning, put_back
 from identikit.progress import Bar
 
 CLIPPED = 1.0  # the length of a gradient
+_FUSED = ("cpu", "cuda")  # devices where torch takes a step in one go
 _GIVEN_UP = 10  # steps in a row that are not finite
 _LEAST = 1e-6  # a distance below which nothing is left to learn
 
@@ -57,7 +58,8 @@ class Training:
         self.best: Held | None = None
         self._text = text
         self._weights = list(learning(lesson.student).values())
-        self._optimizer = torch.optim.AdamW(self._weights, lr=lr, weight_decay=0.0, betas=(0.9, 0.98))
+        fused = all(value.device.type in _FUSED for value in self._weights)
+        self._optimizer = torch.optim.AdamW(self._weights, lr=lr, weight_decay=0.0, betas=(0.9, 0.98), fused=fused)
 
     def state(self) -> State:
         """Everything that a run needs to go on as if it had not been cut short."""
@@ -145,7 +147,7 @@ class Training:
         """Judge the held-out part; keep the weights where they are the best so far."""
         course, start = self.course, time.monotonic()
         with in_use(self.lesson.student):
-            found = self.devices.agreed(self.lesson.judge(self.parts.held_out, self.devices.autocast)[0])
+            found = self.devices.agreed(self.lesson.judge(self.parts.held_out, self.devices.autocast))
         course.history.append([course.step, found])
         if found < course.best:  # never true of what is not a number
             course.best, course.best_step, course.stale = found, course.step, 0
