@@ -72,3 +72,20 @@ def test_apply_of_a_point_has_the_curves_figures_if_it_is_of_these_weights(
     text = (tmp_path / "three" / "README.md").read_text()
     assert "It was measured on a model of other weights, so its figures are not repeated here." in text
     assert "fidelity" not in text
+
+
+def test_a_model_that_was_pruned_before_says_so(
+    run: Run, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both steps, the first one's figures as those of an earlier model."""
+    data, source = ("--data", models / "labelled.csv", "--drop", 1), models / "classifier"
+    for number in (1, 2):
+        monkeypatch.setattr("sys.argv", ["identikit", "prune", f"number-{number}"])
+        assert run("prune", source, *data, "--to", tmp_path / str(number)).code == 0
+        source = tmp_path / str(number)
+    text = (tmp_path / "2" / "README.md").read_text()
+    assert text.count("## How it came about: prune") == 2
+    assert text.index("prune number-1") < text.index("prune number-2")
+    before, after = text.split("prune number-1")
+    assert "not the figures of the model in this folder" in before
+    assert "not the figures" not in after

@@ -13,13 +13,18 @@ def opened_model(
     name: str, task: str | None, device: str, dtype: str | None, trust_remote_code: bool, seed: int,
     device_map: str | None = None,
 ) -> Opened:  # fmt: skip
-    """The model that MODEL names."""
+    """The model that MODEL names; one that identikit saved before carries what it says of itself."""
+    from identikit.saving.load import stored_provenance
     from identikit.sources.model import open_model
+    from identikit.surgery.carried_provenance import carry_provenance
 
-    return open_model(
+    opened = open_model(
         name, task=task, device=device, dtype=dtype, device_map=device_map, trust_remote_code=trust_remote_code,
         seed=seed,
     )  # fmt: skip
+    if opened.folder is not None:
+        carry_provenance(opened.model, stored_provenance(opened.folder))
+    return opened
 
 
 def example_inputs(file: str | None, opened: Opened, **options: Any) -> Any:

@@ -58,7 +58,7 @@ def load(
         Path(folder), model, inputs=inputs, family=family, device=device, dtype=dtype,
         trust_remote_code=trust_remote_code,
     )  # fmt: skip
-    carry_provenance(made, _stored_provenance(Path(folder)))
+    carry_provenance(made, stored_provenance(Path(folder)))
     return made
 
 
@@ -121,7 +121,7 @@ def _is_edited_so(model: nn.Module, plan: Plan) -> bool:
     return before is not None and bool(plan.edits) and before.plan.edits == plan.edits
 
 
-def _stored_provenance(place: Path) -> Provenance:
+def stored_provenance(place: Path) -> Provenance:
     """What the folder says was done to its model. What cannot be read is told, and left: the model is whole."""
     if not (place / PROVENANCE).is_file():
         return Provenance()
