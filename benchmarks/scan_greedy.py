@@ -41,7 +41,7 @@ def _one(seed: int) -> dict[str, Any]:
     rival = sleb(case, _DROP)
     with engines() as seen:
         pruned = ik.prune(
-            case.model, list(case.batches), at=f"{case.stack}.[1:{_LAYERS - 1}]", drop=_DROP, progress=False
+            case.model, list(case.batches), at=f"{case.stack}.[1:{_LAYERS - 1}]", drop=_DROP, holdout=0, progress=False
         )
     facts = seen.facts()
     slebs = case.examples * sum((_LAYERS - 2 - gone) * (_LAYERS - 1 - gone) for gone in range(_DROP))
@@ -75,7 +75,7 @@ def _minilm(data: Path) -> dict[str, Any]:
     """SLEB's loop (all six layers tried) and `ik.prune` on the sentences of STS-B's training part."""
     case, around = minilm(data, sentences=500)
     rival = sleb(case, 2, case.layers)
-    pruned = ik.prune(case.model, list(case.batches), at=list(case.layers), drop=2, progress=False)
+    pruned = ik.prune(case.model, list(case.batches), at=list(case.layers), drop=2, holdout=0, progress=False)
     chosen = tuple(pruned.plan.places)
     scores = {"SLEB": rival.gone, "identikit": chosen}
     dev = {name: round(on_dev(dataclasses.replace(case), around, data, gone), 2) for name, gone in scores.items()}
