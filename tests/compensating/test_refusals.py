@@ -8,7 +8,7 @@ from torch import nn
 
 from compensating.drawn import like, shared
 from identikit.batches import as_batch
-from identikit.compensating.compensate import compensated
+from identikit.compensating.compensate import check_form, compensated
 from identikit.errors import PlanError, RoleError
 from identikit.families.anatomy import Anatomy, anatomy_of
 from identikit.surgery.choose import plan_for
@@ -22,10 +22,9 @@ def bert() -> Anatomy:
 
 
 def test_a_form_that_there_is_not() -> None:
-    anatomy = bert()
-    plan = plan_for(anatomy, ["bert.encoder.layer.1"])
     with pytest.raises(PlanError, match=r"^compensate='magic' is none of fold, adapter\.$"):
-        compensated(anatomy, plan, *shared(like(anatomy.batch)), "magic")
+        check_form("magic")
+    check_form(None)
 
 
 def test_an_inner_layer() -> None:

@@ -15,6 +15,7 @@ import sample_results as sample
 from identikit.errors import IdentikitError
 from identikit.plan import OPS, Edit, Plan
 from identikit.results import Front, Header, Row, ScanResult
+from identikit.results.compensated import Compensated, Filled
 
 FORMATS = Path(__file__).parents[2] / "docs" / "formats.md"
 
@@ -57,7 +58,13 @@ def test_the_schema_knows_every_op_and_key() -> None:
     assert set(defs["header"]["properties"]) == {"format", "version", *Header.__dataclass_fields__}
     assert set(defs["row"]["properties"]) == set(Row.__dataclass_fields__)
     assert set(schema("front").schema["properties"]) == set(sample.front().to_json())
-    assert set(schema("front").schema["$defs"]["point"]["properties"]) == {*sample.front().full.to_json(), "plan"}
+    assert set(schema("front").schema["$defs"]["point"]["properties"]) == {
+        *sample.front().full.to_json(),
+        "compensated",
+        "plan",
+    }
+    assert set(schema("front").schema["$defs"]["compensated"]["properties"]) == set(Compensated.__dataclass_fields__)
+    assert set(schema("front").schema["$defs"]["gap"]["properties"]) == set(Filled.__dataclass_fields__)
 
 
 REFUSED_PLANS: list[dict[str, Any]] = [

@@ -122,6 +122,14 @@ Way = Annotated[
     Literal["greedy", "beam", "span"],
     typer.Option("--method", help="One layer after the other, the best few sets of each size, or neighbours only."),
 ]
+Compensate = Annotated[
+    Literal["fold", "adapter"] | None,
+    typer.Option(
+        help="Make up for what went, by least squares on the data: fold it into the layer before each gap, or put a "
+        "linear adapter there (needs --format plan). Kept where it helps on other examples.",
+        show_default=False,
+    ),
+]
 Beam = Annotated[int, typer.Option(help="How many sets of each size go on with --method beam.")]
 Drop = Annotated[int | None, typer.Option(help="How many layers go.", rich_help_panel="Goal")]
 Params = Annotated[

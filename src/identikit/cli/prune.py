@@ -9,6 +9,7 @@ import typer
 from identikit.cli import options as o
 from identikit.cli.console import speaks
 from identikit.cli.scan import said
+from identikit.errors import SaveError
 
 EXAMPLE = "Example:  identikit prune ./my-bert --data pairs.csv --keep 0.98 --to smaller"
 
@@ -19,7 +20,8 @@ def command(
     data: Annotated[str | None, typer.Option("--data", help=o.DATA_HELP, show_default=False)] = None,
     keep: o.Keep = None, max_drop: o.MaxDrop = None, drop: o.Drop = None, params: o.Params = None,
     flops: o.Flops = None, speedup: o.Speedup = None, memory: o.Memory = None, saved_as: o.Format = "checkpoint",
-    method: o.Way = "greedy", beam: o.Beam = 4, metric: o.Metrics = None, at: o.At = None, as_: o.As = None,
+    method: o.Way = "greedy", beam: o.Beam = 4, compensate: o.Compensate = None,
+    metric: o.Metrics = None, at: o.At = None, as_: o.As = None,
     resume: o.Resume = False, overwrite: o.Overwrite = False, score: o.Score = None,
     confidence: Annotated[float, typer.Option(help="Of the error bars.")] = 0.95,
     engine: o.Engine = "auto", batch_memory: o.BatchMemory = None,
@@ -36,6 +38,8 @@ def command(
     from identikit.saving.folder import check_place
 
     check_place(to, overwrite)
+    if compensate == "adapter" and saved_as == "checkpoint":
+        raise SaveError("--compensate adapter needs --format plan: no library's checkpoint has layers for adapters.")
     opened = opened_model(model, task, device, dtype, trust_remote_code, seed, device_map)
     columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
     reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
@@ -43,9 +47,9 @@ def command(
     pruned, files = prune_and_save(
         opened, read, to, saved_as, page=to.with_name(to.name + ".report.html"), resume=resume, overwrite=overwrite,
         keep=keep, max_drop=max_drop, drop=drop, params=params, flops=flops, speedup=speedup, memory=memory,
-        holdout=holdout, method=method, beam=beam, at=at, metrics=metric or "fidelity", as_=as_, score=score, seed=seed,
-        confidence=confidence, engine=engine, batch_memory=batch_memory, ray=ray, workers=workers, name=model,
-        command=said(),
+        holdout=holdout, method=method, beam=beam, compensate=compensate, at=at, metrics=metric or "fidelity", as_=as_,
+        score=score, seed=seed, confidence=confidence, engine=engine, batch_memory=batch_memory, ray=ray,
+        workers=workers, name=model, command=said(),
     )  # fmt: skip
     if speaks():
         show_pruned(pruned, files, as_json=as_json)

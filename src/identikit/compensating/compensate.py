@@ -9,18 +9,16 @@ from torch import nn
 
 from identikit.batches import Batch
 from identikit.compensating.adapter import AdapterFit, fitted, with_adapters
-from identikit.compensating.compensated import Compensated, Filled
 from identikit.compensating.fold import Fold, ending_slot
 from identikit.compensating.gaps import Gap, gaps_of, stream_of
 from identikit.compensating.helped import apart, put_back, restore
 from identikit.errors import PlanError, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Plan
+from identikit.results.compensated import FORMS, Compensated, Filled
 from identikit.surgery.carried import carried, first_paths
 from identikit.surgery.choose import check_plan
 from identikit.surgery.remove import remove
-
-FORMS = ("fold", "adapter")
 
 
 def check_form(form: str | None) -> None:
@@ -39,18 +37,20 @@ def compensated(
     the plan says so. Returns the smaller model, its plan (first paths) and what was done. Gaps are filled from the
     front, so that each fit sees what the ones before it left.
 
-    Raises PlanError for a form that there is not, RoleError where a layer of the plan is no whole block.
+    Raises RoleError where a layer of the plan is no whole block.
     """
-    check_form(form)
     gaps = gaps_of(anatomy, check_plan(anatomy, plan))
     if form == "adapter":
         plan = with_adapters(anatomy, plan, gaps)
     student = remove(copy.deepcopy(anatomy.model), plan, inputs=anatomy.batch, family=anatomy.family)
     filled = [_filled(anatomy, student, gap, form, learnt, judged) for gap in gaps]
+    extra = 0
     if form == "adapter":
         lasts = first_paths(anatomy.model, [gap.gone[-1] for gap in gaps])
-        plan = fitted(plan, {at: student.get_submodule(f"{_present(student, at)}.replacement") for at in lasts})
-    return student, plan, Compensated(form, tuple(filled))
+        adapters = {at: student.get_submodule(f"{_present(student, at)}.replacement") for at in lasts}
+        plan = fitted(plan, adapters)
+        extra = sum(value.numel() for each in adapters.values() for value in each.parameters())
+    return student, plan, Compensated(form, tuple(filled), parameters=extra)
 
 
 def _filled(

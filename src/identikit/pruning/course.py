@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ from identikit.pruning.amounts import Amounts
 from identikit.pruning.budgets import Budget
 from identikit.pruning.front import Trail, bound, front_of, judged
 from identikit.pruning.heldout import Parts
+from identikit.pruning.made_up import MakingUp
 from identikit.pruning.search import Search, Way
-from identikit.results import Front, ScanResult
+from identikit.results import Front, ScanResult, Score
 from identikit.scanning.ledger import Ledger
 from identikit.scanning.prepare import Candidates
 
@@ -43,7 +45,7 @@ def beside(to: Path) -> Path:
 
 
 def course(
-    found: Candidates, parts: Parts, way: Way, budget: Budget, bar: Bar, filing: Filing
+    found: Candidates, parts: Parts, way: Way, budget: Budget, bar: Bar, filing: Filing, making: MakingUp | None = None
 ) -> tuple[Plan, Front, ScanResult]:
     """What to drop, the curve on the way there, and every row that the search measured."""
     ledger = found.ledger
@@ -56,18 +58,26 @@ def course(
         ledger.measure_all({}, bar, likely=found.plans)
         metric, info = next(iter(ledger.result.header.metrics.items()))
         amounts = Amounts(ledger.anatomy, way.space, budget)
-        search = Search(way, metric, info, budget, ledger.measure_all, amounts)
+        made_up = None if making is None else functools.partial(_score, making, metric)
+        search = Search(way, metric, info, budget, ledger.measure_all, amounts, made_up)
         trail = Trail(search, *search.steps(bar))
         if held is not None:
             trail = _confirmed(trail, held, bar)
+        if making is not None:
+            bar.say("making up for what went")
+            making.done(trail.steps[trail.chosen].plan)
         files.pop_all()
     for each in (ledger, held):
         if each is not None:
             each.close(done=True)
     said = [parts.said] if parts.said else []
     header = ledger.result.header
-    front = front_of(ledger.anatomy, header, trail, said)
+    front = front_of(ledger.anatomy, header, trail, said, {} if making is None else making.known)
     return bound(trail.steps[trail.chosen].plan, ledger.anatomy, header), front, ledger.result
+
+
+def _score(making: MakingUp, metric: str, plan: Plan) -> Score:
+    return making.done(plan).scores[metric]
 
 
 def _take(files: ExitStack, ledger: Ledger, filing: Filing, found: Candidates, *, held_out: bool = False) -> None:

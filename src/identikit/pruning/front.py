@@ -14,6 +14,7 @@ from identikit.pruning.search import Search
 from identikit.pruning.step import Step
 from identikit.pruning.times import pass_times
 from identikit.results import Front, Header, Point, Row, Score
+from identikit.results.compensated import Compensated
 from identikit.surgery.carried import carried, first_paths
 
 _WEIGHTS_ALONE = "The memory is that of the weights: what a pass holds beside them could not be counted."
@@ -39,8 +40,13 @@ def bound(plan: Plan, anatomy: Anatomy, header: Header) -> Plan:
     return plan.bound(plan.fingerprint, header.weights if first_loaded else "", plan.model)
 
 
-def front_of(anatomy: Anatomy, header: Header, trail: Trail, said: Sequence[str]) -> Front:
-    """The front of the trail, with the latency and memory of each point measured now; `said`: more sentences."""
+def front_of(
+    anatomy: Anatomy, header: Header, trail: Trail, said: Sequence[str], made_up: Mapping[tuple[str, ...], Compensated]
+) -> Front:
+    """The front of the trail, with the latency and memory of each point measured now.
+
+    `said`: more sentences. `made_up`: what making up for sets of layers (their places) came to.
+    """
     search, steps, chosen = trail.search, trail.steps, trail.chosen
     times = search.amounts.timed or pass_times(anatomy, [step.plan for step in steps])
     needs = [search.amounts.memory(step) for step in steps]
@@ -53,6 +59,7 @@ def front_of(anatomy: Anatomy, header: Header, trail: Trail, said: Sequence[str]
     goal = search.budget.words(search.metric, search.info.higher_is_better)
     sentences = (*why, f"It stopped there because {trail.ended}", *weights, *said)
     chosen_on = header.data if trail.held is not None else None
+    points = [replace(point, compensated=_kept(made_up.get(point.places), search)) for point in points]
     if trail.held is not None:
         header = replace(header, data=trail.held[0].data, metrics=trail.held[0].metrics)
     return Front(header, tuple(points), chosen, goal, sentences, chosen_on=chosen_on)
@@ -80,6 +87,14 @@ def _point(
         latency_high=high,
         memory=memory,
     )
+
+
+def _kept(done: Compensated | None, search: Search) -> Compensated | None:
+    """What was made up for, with the share of the full score that it keeps."""
+    first = None if done is None else done.scores[search.metric]
+    if done is None or first is None or first.full <= 0:
+        return done
+    return replace(done, kept=keeps(first.full, first.edited, search.info.higher_is_better, name=search.metric))
 
 
 def _scores(header: Header, rows: Mapping[str, Row]) -> dict[str, Score]:

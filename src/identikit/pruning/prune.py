@@ -16,6 +16,7 @@ from identikit.progress import Board, board
 from identikit.pruning.budgets import Budget
 from identikit.pruning.course import Filing, course
 from identikit.pruning.heldout import SHARE, split
+from identikit.pruning.made_up import check_compensate, making_up
 from identikit.pruning.ways import check_method, way_of
 from identikit.results import Front, ScanResult
 from identikit.results.chosen import chosen_step
@@ -60,7 +61,7 @@ def prune(
     model: nn.Module, data: Any = None, at: At = None, metrics: Any = "fidelity", *,
     keep: float | None = None, max_drop: float | None = None, drop: int | None = None, params: float | None = None,
     flops: float | None = None, speedup: float | None = None, memory: int | str | None = None,
-    holdout: float = SHARE, method: str = "greedy", beam: int = 4, score: Any = None,
+    holdout: float = SHARE, method: str = "greedy", beam: int = 4, compensate: str | None = None, score: Any = None,
     inputs: Any = None, family: Family | None = None, as_: str | None = None,
     batch_size: int | None = None, limit: int | None = None, seed: int = 0, confidence: float = 0.95,
     engine: str = "auto", batch_memory: int | str | None = None,
@@ -81,6 +82,10 @@ def prune(
             bytes it may need (400_000_000, "400MB"): weights and buffers, and the activations alive at once.
         holdout: the share of the data that the search does not see. Every point of the curve is measured on it
             afterwards: those are the scores of the front, and a floor must hold there too. 0: nothing is held out.
+        compensate: what the dropped layers did is made up for by least squares on the data, kept where it helps on
+            other examples. "fold": in the weights of the layer before each gap, so a plain checkpoint holds it.
+            "adapter": by a linear map in each gap, which `ik.save(format="plan")` holds. A floor must then hold for the
+            model made up for. After ReplaceMe (Shopkhoev et al. 2025, arXiv 2505.02819).
         to: a file that every measured row is written to (those of the held-out examples to one beside it:
             a.held-out.jsonl for a.jsonl); with `resume` a prune that was cut short goes on there.
         Everything else as in `scan`.
@@ -92,6 +97,7 @@ def prune(
     size = bytes_of(memory, what="memory (--memory)", error=BudgetError)
     targets = (max_drop, drop, params, flops, speedup, size)
     budget = Budget(0.98 if keep is None and targets == (None,) * len(targets) else keep, *targets)
+    check_compensate(compensate, budget, as_=as_, scored=score is not None)
     read = as_data(data, batch_size=batch_size, limit=limit, seed=seed) if data is not None else None
     example = next(iter(read)) if read is not None and inputs is None else inputs
     parts = split(read, holdout, seed, scored=score is not None)
@@ -102,14 +108,19 @@ def prune(
     )  # fmt: skip
     refuse_for_good([edit for each in found.plans.values() for edit in each], "pruned")
     way = way_of(method, beam, found.ledger.anatomy, found.plans)
-
+    making = None if compensate is None else making_up(found, parts, compensate, seed=seed, confidence=confidence)
     filing = Filing(to, resume, overwrite, name, command)
 
     def lead() -> tuple[Plan, Front, ScanResult]:
         with board(progress) as bars, bars.bar("prune") as bar:
-            return course(found, parts, way, budget, bar, filing)
+            return course(found, parts, way, budget, bar, filing, making)
 
     plan, front, result = spread(found, lead, ray=ray, workers=workers)
-    smaller = remove(copy.deepcopy(found.ledger.anatomy.model), plan, inputs=found.ledger.anatomy.batch, family=family)
+    anatomy = found.ledger.anatomy
+    if making is None:
+        smaller = remove(copy.deepcopy(anatomy.model), plan, inputs=anatomy.batch, family=family)
+    else:
+        made = making.of(plan)
+        smaller, plan = made.model, made.plan
     note_step(smaller, chosen_step(front, method=method))
     return Pruned(smaller, plan, front, result)

@@ -15,7 +15,7 @@ from identikit.pruning.budgets import Budget
 from identikit.pruning.reach import check_reachable, ended_early, too_strict
 from identikit.pruning.space import Space
 from identikit.pruning.step import Step
-from identikit.results import MetricInfo, Row
+from identikit.results import MetricInfo, Row, Score
 
 #: The rows of plans, by name and metric; all are measured in one reading of the data.
 Measure = Callable[[Mapping[str, Plan], Bar], Mapping[str, dict[str, Row]]]
@@ -47,6 +47,8 @@ class Search:
     budget: Budget
     measure: Measure
     amounts: Amounts
+    #: What a set of layers scores once made up for, by the first metric; None where that is not asked for.
+    made_up: Callable[[Plan], Score] | None = None
 
     def steps(self, bar: Bar) -> tuple[list[Step], int, str]:
         """The best model of each size, which one was chosen, and why the search ended there.
@@ -95,20 +97,26 @@ class Search:
         return sorted(judged, key=lambda step: sign * step.rows[self.metric].edited)
 
     def _holds(self, step: Step, where: str = "") -> bool:
-        full, edited = step.rows[self.metric].full, self._cautious(step)
+        return self._reaches(self._judged(step), where)
+
+    def _reaches(self, score: Row | Score, where: str = "") -> bool:
         name = " ".join(filter(None, (self.metric, where)))
-        return self.budget.holds(full, edited, self.info.higher_is_better, name)
+        return self.budget.holds(score.full, self._cautious(score), self.info.higher_is_better, name)
+
+    def _judged(self, step: Step) -> Row | Score:
+        """What decides about a step: its row; made up for, where that is asked for and the row does not do."""
+        row = step.rows[self.metric]
+        return row if self.made_up is None or self._reaches(row) else self.made_up(step.plan)
 
     def _worth(self, step: Step) -> float:
         """How good its score surely is; the larger, the better."""
-        edited = self._cautious(step)
+        edited = self._cautious(self._judged(step))
         return edited if self.info.higher_is_better else -edited
 
-    def _cautious(self, step: Step) -> float:
+    def _cautious(self, score: Row | Score) -> float:
         """The score at the worse end of its interval: a floor is kept as surely as the data can say."""
-        row = step.rows[self.metric]
-        end = row.low if self.info.higher_is_better else row.high
-        return row.edited if end is None else row.full + end
+        end = score.low if self.info.higher_is_better else score.high
+        return score.edited if end is None else score.full + end
 
     def _check_reachable(self) -> None:
         ends = self.way.ends()
@@ -118,14 +126,16 @@ class Search:
         check_reachable(self.budget, self.metric, self.info, most=most, full=full, furthest=furthest)
 
     def _too_strict(self, best: Step, where: str = "") -> str:
-        row, edited = best.rows[self.metric], self._cautious(best)
+        row = self._judged(best)
+        edited = self._cautious(row)
         read = " at the worse end of its interval" if edited != row.edited else ""
         read += f" {where}" if where else ""
         info = replace(self.info, full=row.full)
         return too_strict(self.budget, self.metric, info, edited, best.gone, self.way.space.plans, read)
 
     def _why_not(self, chosen: Step, failed: Step) -> str:
-        higher, edited, end = self.info.higher_is_better, failed.rows[self.metric].edited, self._cautious(failed)
+        row = self._judged(failed)
+        higher, edited, end = self.info.higher_is_better, row.edited, self._cautious(row)
         surely = f" (at the worse end of its interval {end:.4g})" if f"{end:.4g}" != f"{edited:.4g}" else ""
         more = set(failed.gone) - set(chosen.gone)
         nested = len(more) == 1 and set(chosen.gone) < set(failed.gone)

@@ -11,7 +11,7 @@ from identikit.plan import Plan
 from identikit.surgery.apply import install
 
 ROUNDS = 7  # for an interval of 95 % six are needed
-JUDGED = 15  # where the time decides
+JUDGED = 21  # where the time decides
 
 
 def pass_times(anatomy: Anatomy, plans: Sequence[Plan], *, rounds: int = ROUNDS) -> list[list[float]]:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 from identikit.reporting import numbers, page
 from identikit.results import Front, Point, Score
+from identikit.results.compensated import FORMS
 
 
 @dataclass(frozen=True)
 class PointLine:
-    """One model on the curve of a prune. `latency` is a median, `timed` has its interval too, `spread` is it."""
+    """One model on the curve of a prune. `latency` is a median, `timed` has its interval too, `spread` is it.
+
+    `made_up`: the score once the layers were made up for, with its error bar.
+    """
 
     dropped: int
     places: str
@@ -23,6 +27,7 @@ class PointLine:
     timed: str
     spread: str
     memory: str
+    made_up: str
     chosen: bool
 
 
@@ -40,7 +45,7 @@ def points(front: Front) -> tuple[PointLine, ...]:
     """The points of a prune, the full model first."""
     name = front.metric
     scores = [point.scores[name] for point in front.points]
-    errors = [0.0 if score.low is None or score.high is None else (score.high - score.low) / 2 for score in scores]
+    errors = [_half(score) for score in scores]
     decimals = numbers.decimals_of([score.edited for score in scores], errors)
     return tuple(
         PointLine(
@@ -54,10 +59,28 @@ def points(front: Front) -> tuple[PointLine, ...]:
             timed=_timed(point),
             spread=_spread(point),
             memory="" if point.memory is None else numbers.size(point.memory),
+            made_up="" if point.compensated is None else _barred(point.compensated.scores[name], decimals),
             chosen=number == front.chosen,
         )
         for number, (point, score, error) in enumerate(zip(front.points, scores, errors, strict=True))
     )
+
+
+def _half(score: Score) -> float:
+    """Half of the interval; 0 where there is none."""
+    return 0.0 if score.low is None or score.high is None else (score.high - score.low) / 2
+
+
+def _barred(score: Score, decimals: int) -> str:
+    """0.964 ± 0.002."""
+    half = _half(score)
+    return numbers.fixed(score.edited, decimals) + (f" ± {numbers.fixed(half, decimals)}" if half else "")
+
+
+def form(front: Front) -> str:
+    """How layers were made up for, in a word ("folded"); empty where that was not asked for."""
+    forms = [point.compensated.form for point in front.points if point.compensated is not None]
+    return FORMS[forms[0]] if forms else ""
 
 
 def _timed(point: Point) -> str:
@@ -105,13 +128,18 @@ def changes(front: Front) -> tuple[Change, ...]:
     """The full and the chosen model side by side: scores, parameters, size, latency."""
     full, chosen = front.full, front.choice
     lines = [Change("layers dropped", "0", str(chosen.dropped), page.places_text(chosen.places, chosen.plan))]
-    for name, score in chosen.scores.items():
-        kept = f"{numbers.percent(chosen.kept)} kept" if name == front.metric and chosen.kept is not None else ""
+    made_up = chosen.compensated
+    for name, dropped in chosen.scores.items():
+        score, share = (dropped, chosen.kept) if made_up is None else (made_up.scores[name], made_up.kept)
+        kept = f"{numbers.percent(share)} kept" if name == front.metric and share is not None else ""
         surely = _surely(front, score)
         decimals = max(numbers.decimals_of([value], []) for value in (score.full, score.edited)) + 1
         before, after = (numbers.fixed(value, min(decimals, 6)) for value in (score.full, score.edited))
         lines.append(Change(numbers.clean(name), before, after, ", ".join(filter(None, (kept, surely)))))
-    lines.append(_size("parameters", full.parameters, chosen.parameters, numbers.count))
+        if made_up is not None and made_up.helps:
+            lines.append(Change(f"{numbers.clean(name)}, not {form(front)}", before, _plain(dropped, decimals), ""))
+    extra = 0 if made_up is None else made_up.parameters
+    lines.append(_size("parameters", full.parameters, chosen.parameters + extra, numbers.count))
     if front.size_before is not None and front.size_after is not None:
         lines.append(_size("size on disk", front.size_before, front.size_after, numbers.size))
     if full.latency is not None and chosen.latency is not None:
@@ -119,6 +147,10 @@ def changes(front: Front) -> tuple[Change, ...]:
     if full.memory is not None and chosen.memory is not None:
         lines.append(_size("memory of a pass", full.memory, chosen.memory, numbers.size))
     return tuple(lines)
+
+
+def _plain(score: Score, decimals: int) -> str:
+    return numbers.fixed(score.edited, min(decimals, 6))
 
 
 def _surely(front: Front, score: Score) -> str:

@@ -36,7 +36,7 @@ def cost_grid(table: page.CostTable) -> Grid:
 
 def curve_grid(front: Front) -> Grid:
     """The curve of a prune."""
-    heads = ("dropped", "layers", "kept", front.metric, "parameters", "latency", "memory", "")
+    heads = ("dropped", "layers", "kept", front.metric, curve.form(front), "parameters", "latency", "memory", "")
     lines = curve.points(front)
     rows = [
         (
@@ -44,6 +44,7 @@ def curve_grid(front: Front) -> Grid:
             line.places,
             line.kept,
             f"{line.score} {line.error}".strip(),
+            line.made_up,
             line.parameters,
             line.timed,
             line.memory,
@@ -51,7 +52,7 @@ def curve_grid(front: Front) -> Grid:
         )
         for line in lines
     ]
-    return _filled(Grid(heads, tuple(rows), (True, False, True, True, True, True, True, False), front.chosen))
+    return _filled(Grid(heads, tuple(rows), (True, False, *[True] * 6, False), front.chosen))
 
 
 def change_grid(changes: Sequence[curve.Change]) -> Grid:

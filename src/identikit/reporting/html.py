@@ -134,7 +134,8 @@ def _front(front: Front) -> dict[str, Any]:
     said = f"{numbers.clean(front.metric)} against layers dropped; the table below has the numbers."
     return {
         "goal": numbers.clean(front.goal),
-        "why": [numbers.clean(sentence) for sentence in front.why],
+        "form": curve.form(front),
+        "why": [numbers.clean(sentence) for sentence in front.said],
         "said": curve.measured(front),
         "bars": curve.error_bars(front),
         "metric": numbers.clean(front.metric),

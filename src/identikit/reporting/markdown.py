@@ -28,7 +28,7 @@ def front_markdown(front: Front) -> str:
     parts += [f"Goal: {escape(front.goal)}."] if front.goal else []
     parts += [escape(curve.measured(front))]
     parts += [markdown(grids.change_grid(curve.changes(front))), markdown(grids.curve_grid(front))]
-    parts += [escape(sentence) for sentence in front.why]
+    parts += [escape(sentence) for sentence in front.said]
     return "\n\n".join(parts) + "\n"
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from identikit.reporting import cost_table, curve, glyphs, numbers, page
 from identikit.reporting.agreements import agreements
 from identikit.results import Front, ScanResult
+from identikit.results.compensated import FORMS
 
 _WIDEST = 110  # wider tables are harder to read across
 _REPR_WIDTH = 100
@@ -97,7 +98,7 @@ def front_table(front: Front) -> Fitted:
         columns = _columns(front, lines, width)
         timed = any("±" in cell for cell in columns.get("latency", ()))
         goal = [Text(f"goal: {numbers.clean(front.goal)}", style="bold")] if front.goal else []
-        said = [Text(numbers.clean(sentence)) for sentence in front.why]
+        said = [Text(numbers.clean(sentence)) for sentence in front.said]
         legend = Text("   ".join(["◂ chosen", *filter(None, [curve.error_bars(front, timed=timed)])]), style="dim")
         of = f"on {curve.held_out(front)}: {curve.chosen_by(front)}"
         held = [Text(of, style="dim")] if front.chosen_on is not None else []
@@ -110,7 +111,7 @@ def _curve(columns: dict[str, list[str]], width: int) -> Table:
     others = _width_of({head: cells for head, cells in columns.items() if head != "layers"})
     drawn = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for head in columns:
-        right = head in ("dropped", "kept", "parameters", "latency", "memory")
+        right = head in ("dropped", "kept", "parameters", "latency", "memory", *FORMS.values())
         drawn.add_column(Text(head), justify="right" if right else "left", no_wrap=head != "layers", overflow="fold")
     for row in zip(*columns.values(), strict=True):
         texts = [numbers.fitted(cell, max(12, width - others)) for cell in row]
@@ -128,6 +129,7 @@ def _columns(front: Front, lines: Sequence[curve.PointLine], width: int) -> dict
         numbers.clean(front.metric)[:20]: [
             f"{score} {line.error}".rstrip() for score, line in zip(scores, lines, strict=True)
         ],
+        curve.form(front) or "made up": [line.made_up for line in lines],
         "parameters": [line.parameters for line in lines],
         "latency": [line.latency for line in lines],
         "memory": [line.memory for line in lines],

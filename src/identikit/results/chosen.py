@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from identikit.results.compensated import Compensated
 from identikit.results.front import Front, Point
 from identikit.results.header import DataInfo, Header
 from identikit.results.provenance import Figure, Step
@@ -27,13 +28,15 @@ def chosen_step(front: Front, *, method: str = "", verb: str = "prune", at: Poin
     point = front.choice if at is None else at
     chosen = point == front.choice
     said = [_METHODS[method]] if method in _METHODS else []
-    said += front.why if chosen else [f"Taken from the curve of a prune: the point with {point.dropped} dropped."]
+    made_up = point.compensated if verb == "prune" else None  # a point of the curve is applied as the layers dropped
+    sentences = front.why if made_up is None else front.said
+    said += sentences if chosen else [f"Taken from the curve of a prune: the point with {point.dropped} dropped."]
     header = front.header
     return Step(
         verb,
         said=tuple(said),
         goal=front.goal if chosen else "",
-        figures=figures_of(front, point),
+        figures=figures_of(front, point) if made_up is None else _made_up(front, made_up),
         name=header.name,
         command=header.command,
         versions=header.versions,
@@ -50,6 +53,11 @@ def figures_of(front: Front, point: Point) -> tuple[Figure, ...]:
     held_out = _figures(front, point.scores, judged, chosen_on=False)
     search = _figures(front, point.selection, front.chosen_on, chosen_on=True)
     return held_out + tuple(figure for figure in search if figure not in held_out)  # a score is measured once
+
+
+def _made_up(front: Front, done: Compensated) -> tuple[Figure, ...]:
+    """What was measured of a model made up for; where nothing was held out, its examples decided what was kept."""
+    return _figures(front, done.scores, front.header.data, chosen_on=front.chosen_on is None)
 
 
 def _figures(front: Front, scores: Mapping[str, Score], data: DataInfo, *, chosen_on: bool) -> tuple[Figure, ...]:

@@ -72,9 +72,16 @@ class Front:
         """The chosen model."""
         return self.points[self.chosen]
 
+    @property
+    def said(self) -> tuple[str, ...]:
+        """`why`, and what was done to make up for the layers of the chosen model."""
+        made_up = self.choice.compensated
+        return self.why if made_up is None else (*self.why, *made_up.sentences())
+
     def plan(self, dropped: int) -> Plan:
         """What is gone at the point with so many layers dropped: apply it, or remove by it; nothing is measured again.
 
+        The layers are dropped, not made up for: that takes the data.
         Raises ResultError where there is no such point.
         """
         for point in self.points:

@@ -8,11 +8,12 @@ from typing import Any
 
 from identikit.errors import ResultError
 from identikit.places import natural_key
+from identikit.results.compensated import Compensated
 from identikit.results.fields import Fields
 from identikit.results.row import Score, read_plan
 
 _TIMES = ("latency", "latency_low", "latency_high")
-_KEYS = ("places", "dropped", "scores", "selection", "kept", "parameters", *_TIMES, "memory", "plan")
+_KEYS = ("places", "dropped", "scores", "selection", "kept", "parameters", *_TIMES, "memory", "compensated", "plan")
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class Point:
     selection: the scores that the search went by; empty where nothing was held out, as they are the same then.
     parameters: how many are left. kept: the share of the full score kept (0 to 1 and beyond), or None. latency: seconds
     of one forward pass over the first batch, the median, within latency_low and latency_high with 95 %, or None.
-    memory: bytes that such a pass needs at most, with the weights, or None. plan: the plan's JSON, where it is not
-    plain identity edits.
+    memory: bytes that such a pass needs at most, with the weights, or None. compensated: what making up for these
+    layers came to, where it was tried; all other values are of the layers dropped and nothing else. plan: the plan's
+    JSON, where it is not plain identity edits.
     """
 
     places: tuple[str, ...]
@@ -37,6 +39,7 @@ class Point:
     latency_low: float | None = None
     latency_high: float | None = None
     memory: int | None = None
+    compensated: Compensated | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "places", tuple(sorted(self.places, key=natural_key)))
@@ -54,6 +57,7 @@ class Point:
         value["scores"] = {name: score.to_json() for name, score in self.scores.items()}
         value["selection"] = {name: score.to_json() for name, score in self.selection.items()} or None
         value |= {key: getattr(self, key) for key in ("kept", "parameters", *_TIMES, "memory")}
+        value |= {} if self.compensated is None else {"compensated": self.compensated.to_json()}
         return value if self.plan is None else value | {"plan": self.plan}
 
     @classmethod
@@ -68,6 +72,7 @@ class Point:
             kept=fields.maybe("kept"),
             memory=fields.maybe_count("memory"),
             plan=read_plan(value.get("plan"), what),
+            compensated=_compensated(value.get("compensated"), what),
             **{key: fields.maybe(key) for key in _TIMES},
         )
         if fields.count("dropped") != point.dropped or len(set(point.places)) != point.dropped:
@@ -88,3 +93,7 @@ def _scores(fields: Fields, key: str) -> dict[str, Score]:
         return {}
     what = fields.what if key == "scores" else f"{fields.what}, {key}"
     return {name: Score.from_json(item, f'{what}, "{name}"') for name, item in fields.object(key, 1_000).items()}
+
+
+def _compensated(value: Any, what: str) -> Compensated | None:
+    return None if value is None else Compensated.from_json(value, f'{what}, "compensated"')

@@ -1,0 +1,139 @@
+"""A set of dropped layers made up for: the model, and what it scores on examples that no fit has seen."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from torch import nn
+
+from identikit.compensating.compensate import check_form, compensated
+from identikit.compensating.gaps import gaps_of
+from identikit.compensating.statistics import batch_norms, reestimated
+from identikit.confidence.effect import Effect, effect
+from identikit.errors import BudgetError, DataError
+from identikit.families.anatomy import Anatomy
+from identikit.metrics import Metric
+from identikit.plan import Plan
+from identikit.pruning.budgets import Budget
+from identikit.pruning.heldout import SHARE, Parts, split
+from identikit.results import Score
+from identikit.results.compensated import Compensated
+from identikit.scanning.prepare import Candidates
+from identikit.scanning.side_by_side import FULL, side_by_side
+from identikit.sources.readings import Data
+from identikit.surgery.choose import check_plan
+from identikit.surgery.remove import remove
+
+_DROPPED, _ANEW = "dropped", " + statistics"
+
+
+@dataclass(frozen=True)
+class MadeUp:
+    """The model to ship, its plan (first paths), and what was done."""
+
+    model: nn.Module
+    plan: Plan
+    done: Compensated
+
+
+@dataclass
+class MakingUp:
+    """Makes up for sets of layers in one form; what each came to is kept, and of the models the last.
+
+    The search's examples are split once more: three quarters are fitted to, the rest decide what is kept. The scores
+    are those of the held-out examples, or where nothing is held out of the deciding ones.
+    """
+
+    anatomy: Anatomy
+    metrics: tuple[Metric, ...]
+    form: str
+    learnt: Data
+    deciding: Data
+    judging: Data
+    seed: int
+    confidence: float
+    known: dict[tuple[str, ...], Compensated] = field(default_factory=dict)
+    _last: MadeUp | None = None
+
+    def of(self, plan: Plan) -> MadeUp:
+        """`plan`'s layers dropped and made up for."""
+        if self._last is None or self._last.plan.places != plan.places:
+            self._last = self._made(plan)
+            self.known[plan.places] = self._last.done
+        return self._last
+
+    def done(self, plan: Plan) -> Compensated:
+        """What making up for `plan`'s layers came to."""
+        return self.known.get(plan.places) or self.of(plan).done
+
+    def _made(self, plan: Plan) -> MadeUp:
+        anatomy = self.anatomy
+        dropped = remove(copy.deepcopy(anatomy.model), plan, inputs=anatomy.batch, family=anatomy.family)
+        filled, own, done = compensated(anatomy, plan, self.learnt, self.deciding, self.form)
+        models = {_DROPPED: dropped, self.form: filled}
+        if batch_norms(filled):
+            for name, model in list(models.items()):
+                models[name + _ANEW] = copy.deepcopy(model)
+                reestimated(anatomy, models[name + _ANEW], self.learnt)
+        best = self._best(models)
+        kept = best.startswith(self.form)
+        done = replace(done, helps=best != _DROPPED, statistics=best.endswith(_ANEW))
+        done = replace(done, scores=self._scores(models[best]), parameters=done.parameters if kept else 0)
+        if not kept:
+            why = "it does not help on other examples"
+            done = replace(done, gaps=tuple(replace(gap, why=gap.why or why) for gap in done.gaps))
+        return MadeUp(models[best], own if kept else plan, done)
+
+    def _best(self, models: Mapping[str, nn.Module]) -> str:
+        """The one that scores best by the first metric; of equals the first."""
+        first = self.metrics[0]
+        rows = side_by_side(self.anatomy, models, self.deciding, [first], seed=self.seed)
+        sign = 1 if first.higher_is_better else -1
+        return max(models, key=lambda name: sign * first.aggregate(rows[name][first.name]))
+
+    def _scores(self, model: nn.Module) -> dict[str, Score]:
+        rows = side_by_side(self.anatomy, {self.form: model}, self.judging, self.metrics, seed=self.seed)
+        found: dict[str, Effect] = {}
+        for metric in self.metrics:
+            pair = (rows[FULL][metric.name], rows[self.form][metric.name])
+            found[metric.name] = effect(metric, *pair, confidence=self.confidence, seed=self.seed)
+        return {name: Score(each.full, each.edited, each.effect, each.low, each.high) for name, each in found.items()}
+
+
+def making_up(found: Candidates, parts: Parts, form: str, *, seed: int, confidence: float) -> MakingUp:
+    """Ready to make up for the candidates by the data of `parts`.
+
+    Raises RoleError for a candidate that is no whole block, DataError where there are too few examples to judge.
+    """
+    anatomy = found.ledger.anatomy
+    for plan in found.plans.values():
+        gaps_of(anatomy, check_plan(anatomy, plan))
+    inner = split(parts.search, SHARE, seed)
+    if inner.search is None or inner.held is None:
+        raise DataError(f"compensate={form!r} is fitted to data, and judged on other data: {_few(parts)}")
+    judging = parts.held or inner.held
+    return MakingUp(anatomy, found.metrics, form, inner.search, inner.held, judging, seed, confidence)
+
+
+def check_compensate(form: str | None, budget: Budget, *, as_: str | None, scored: bool) -> None:
+    """Raise BudgetError for what compensating does not go with, PlanError for no form of it."""
+    check_form(form)
+    if form is None:
+        return
+    if scored:
+        raise BudgetError(f"--compensate {form} is judged by a metric over examples; --score has none. Give --metric.")
+    if as_ not in (None, "identity"):
+        raise BudgetError(f"--compensate {form} makes up for layers that are dropped; --as {as_} replaces them.")
+    counted = [name for name in ("params", "flops", "speedup", "memory") if getattr(budget, name) is not None]
+    if form == "adapter" and counted:
+        raise BudgetError(
+            f"--compensate adapter puts in parameters and time that --{counted[0]} does not count. "
+            "Use --compensate fold, or --drop, --keep or --max-drop."
+        )
+
+
+def _few(parts: Parts) -> str:
+    count = 0 if parts.search is None else parts.search.examples
+    return f"{count} example{'' if count == 1 else 's'} are too few for both. Give more, or leave compensate out."
