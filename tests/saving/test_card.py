@@ -17,7 +17,7 @@ from identikit.errors import IdentikitWarning, SaveError
 from identikit.reporting.card import GENERATION
 from identikit.saving.card import ASIDE, MARK
 from identikit.saving.original import ORIGINAL, base_of, read_matter
-from identikit.surgery.carried_provenance import provenance_of
+from identikit.surgery.carried_provenance import holding, provenance_of
 from small_net import batches, made
 
 THEIRS = """---
@@ -209,6 +209,24 @@ def test_figures_stay_with_the_model_they_are_of(tmp_path: Path) -> None:
     ik.save(ik.remove(ik.load(tmp_path / "x"), "bert.encoder.layer.0"), tmp_path / "further")
     for name in ("trained", "cast", "further"):
         assert stale in text_of(tmp_path / name), name
+
+
+def test_figures_are_not_those_of_a_model_that_is_bypassed_further(tmp_path: Path) -> None:
+    model = ik.prune(tiny.model("classifier"), data(), drop=1).model
+    with ik.bypass(model, "bert.encoder.layer.1"):
+        ik.save(model, tmp_path / "x", "plan")
+    assert "These are not the figures of the model in this folder" in text_of(tmp_path / "x")
+
+
+def test_figures_are_not_those_of_a_model_with_other_running_statistics() -> None:
+    """No weight changes where batch norms are re-estimated."""
+    block = [nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Tanh()) for _ in range(4)]
+    model = ik.prune(nn.Sequential(*block).eval(), list(torch.randn(6, 8, 4)), drop=1).model
+    assert holding(model) == (True,)
+    model(torch.randn(8, 4))
+    assert holding(model) == (True,)
+    model.train()(torch.randn(8, 4))
+    assert holding(model.eval()) == (False,)
 
 
 def test_a_plan_alone_claims_nothing(tmp_path: Path) -> None:
