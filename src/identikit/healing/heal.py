@@ -97,9 +97,8 @@ def heal(
         reserved(path, on.rank == 0),
     ):
         given = material(data, whole, batch_size=batch_size, limit=limit, seed=seed)
-        checkpoint = Checkpoint(
-            path, about(own, whole, given, recipe), every=save_every, resume=resume, writes=on.rank == 0
-        )
+        bound = about(own, whole, given, recipe) if path is not None else {}  # every weight is read for it
+        checkpoint = Checkpoint(path, bound, every=save_every, resume=resume, writes=on.rank == 0)
         done = Session(own, whole, given, recipe, family, inputs, on, checkpoint, bars).healed()
         record(own, done, given.fingerprint)
     return student

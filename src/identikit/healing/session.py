@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from contextlib import ExitStack, nullcontext
 from typing import Any
 
@@ -46,7 +47,9 @@ class Session:
 
     def healed(self) -> Healed:
         """Heal the student; after an error it is as it was."""
-        data, text = self.given.read(self.teacher, self.state.get("text"), self.recipe.seconds, self.bars)
+        alone = self.on.world == 1  # several processes must write the same text, whatever time that takes each
+        seconds = self.recipe.seconds if alone else None
+        data, text = self.given.read(self.teacher, self.state.get("text"), seconds, self.bars)
         if text is not None and not self.state:
             self.checkpoint.write({"text": text, "elapsed": self.budget.elapsed})
         parts = parts_of(data, self.recipe.held_out, self.recipe.seed, self.on.world)
@@ -79,7 +82,10 @@ class Session:
         """The loop, and what came out of it, judged in the form that it has then."""
         lesson.prepare(parts.held_out)
         with in_use(self.student):
-            before, hidden = lesson.judge(parts.held_out), lesson.judge_hidden(parts.held_out)
+            began = time.monotonic()
+            before = lesson.judge(parts.held_out)
+            self.budget.looked(time.monotonic() - began)
+            hidden = lesson.judge_hidden(parts.held_out)
         if not math.isfinite(before):
             raise ModelError(
                 f"before anything was learned, the {lesson.measure} on the examples held out is {before}: the outputs "
