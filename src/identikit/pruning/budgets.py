@@ -6,7 +6,9 @@ from dataclasses import dataclass, fields
 
 from identikit.confidence.effect import drops, keeps
 from identikit.errors import BudgetError
-from identikit.scanning.byte_sizes import size_text
+from identikit.scanning.byte_sizes import bytes_of, size_text
+
+_KEEP = 0.98
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,16 @@ class Budget:
                 raise BudgetError(f"{option} {share:g} is no share between 0 and 1: 0.7 keeps 70 % of the {of}.")
         if self.speedup is not None and not 1 < self.speedup < float("inf"):
             raise BudgetError(f"--speedup {self.speedup:g} is no factor above 1: 1.5 makes a pass 1.5 times as fast.")
+
+    @classmethod
+    def asked(
+        cls, keep: float | None, max_drop: float | None, drop: int | None, params: float | None, flops: float | None,
+        speedup: float | None, memory: int | str | None,
+    ) -> Budget:  # fmt: skip
+        """The target that was given, the memory as a person writes it ("400MB"); 98 % of the score where none was."""
+        size = bytes_of(memory, what="memory (--memory)", error=BudgetError)
+        others = (max_drop, drop, params, flops, speedup, size)
+        return cls(_KEEP if keep is None and others == (None,) * len(others) else keep, *others)
 
     @property
     def floor(self) -> bool:

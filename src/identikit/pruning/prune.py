@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import nn
 
-from identikit.errors import BudgetError
 from identikit.families import Family
 from identikit.plan import Plan
 from identikit.progress import Board, board
@@ -94,9 +93,7 @@ def prune(
         BudgetError: no or several targets, or one that cannot be reached (names the nearest that can). Else as `scan`.
     """
     check_method(method, beam)
-    size = bytes_of(memory, what="memory (--memory)", error=BudgetError)
-    targets = (max_drop, drop, params, flops, speedup, size)
-    budget = Budget(0.98 if keep is None and targets == (None,) * len(targets) else keep, *targets)
+    budget = Budget.asked(keep, max_drop, drop, params, flops, speedup, memory)
     check_compensate(compensate, budget, as_=as_, scored=score is not None)
     read = as_data(data, batch_size=batch_size, limit=limit, seed=seed) if data is not None else None
     example = next(iter(read)) if read is not None and inputs is None else inputs
