@@ -11,7 +11,7 @@ from house.source import PACKAGE, Finding, Import, Source, imports
 FLOORS: dict[str, int] = {
     **dict.fromkeys(("cli", "__init__", "__main__"), 6),
     **dict.fromkeys(("tabular", "pruning"), 5),
-    **dict.fromkeys(("scanning", "crews", "saving", "exporting", "healing"), 4),
+    **dict.fromkeys(("scanning", "crews", "saving", "exporting", "healing", "compensating"), 4),
     **dict.fromkeys(("growing", "heads", "replaying", "surgery", "replacing", "auditing", "reporting"), 3),
     **dict.fromkeys(("scoring", "costing", "confidence", "simplifying"), 3),
     **dict.fromkeys(("sources", "families", "structure", "metrics"), 2),

@@ -125,7 +125,7 @@ def test_what_does_not_help_is_left_and_said() -> None:
 def test_what_is_said_of_each_gap() -> None:
     found = ik.prune(planted(), rows(), metrics="kl", drop=1, at="0.1", compensate="fold")
     (said,) = found.front.said[len(found.front.why) :]
-    assert said.startswith('"0.1": folded into "0.0" (of the stream\'s spread 0.0% differ, ')
+    assert said.startswith('"0.1": folded into "0.0" (of the stream\'s spread 0.0 % differ, ')
     assert "folded" in repr(found)
     assert "kl, not folded" in repr(found) or "folded" in found.front.to_markdown()
 

@@ -112,4 +112,4 @@ def _said(form: str, gap: Filled) -> str:
 
 
 def _left(before: float, after: float) -> str:
-    return f" (of the stream's spread {after:.1%} differ, {before:.1%} before)"
+    return f" (of the stream's spread {100 * after:.1f} % differ, {100 * before:.1f} % before)"
