@@ -12,24 +12,21 @@ from torch import nn
 
 import identikit as ik
 from identikit.batches import Batch
-from identikit.compensating.compensate import compensated
-from identikit.families.anatomy import anatomy_of
-from identikit.plan import Plan
-from identikit.sources.objects import as_data
 
 FORMS = ("fold", "adapter")
 LOOKS = 20  # of a healing at what is held out: with as much patience none ends it early
 
 
-def made_up_for(subject: Subject, gone: Gone, form: str, data: Sequence[Batch] = ()) -> nn.Module:
-    """What `ik.prune(..., compensate=form)` gives for these layers: the search is not run once more for each form.
+def made_up_for(subject: Subject, gone: Gone, form: str, metric: Any, data: Sequence[Batch] = ()) -> nn.Module:
+    """These layers dropped and made up for by `ik.prune(compensate=form)`; `metric` decides whether that is kept.
 
     Fitted to `data`, or to the data to choose on where none are given.
     """
-    anatomy = anatomy_of(subject.model, subject.batches[0])
-    smaller, _, _ = compensated(anatomy, Plan.of(gone), as_data(list(data or subject.batches)), form)
-    subject.settle(smaller)
-    return smaller
+    pruned = ik.prune(
+        subject.model, list(data or subject.batches), at=list(gone), metrics=metric, drop=len(gone), compensate=form,
+        holdout=0, progress=False,
+    )  # fmt: skip
+    return pruned.model
 
 
 @dataclass

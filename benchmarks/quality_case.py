@@ -76,6 +76,12 @@ class Subject:
         score = self.metric.aggregate(np.concatenate(rows))
         return -score if self.metric.higher_is_better else score
 
+    def check(self) -> None:
+        """Raise where a layer removed for good does not cost what it costs bypassed: then no figure here means much."""
+        bypassed, removed = self.cost(self.layers[:1]), self.cost_of(self.smaller(self.layers[:1]))
+        if abs(bypassed - removed) > 1e-5 * max(1.0, abs(bypassed)):
+            raise ValueError(f"{self.name} without {self.layers[0]}: {bypassed} bypassed, {removed} removed.")
+
     def smaller(self, gone: Sequence[str]) -> nn.Module:
         """A model of its own without these layers, made by `ik.remove`: the same for every method."""
         model = copy.deepcopy(self.model)

@@ -90,8 +90,10 @@ def searched(about: Subject, way: str) -> dict[int, Gone]:
     return {drop: in_order(about, pruned.front.plan(drop).places) for drop in range(1, MOST + 1)}
 
 
-def parts(x: torch.Tensor) -> list[Batch]:
-    return [Batch(args=(part,), examples=len(part)) for part in x.split(PART)]
+def parts(x: torch.Tensor, labels: torch.Tensor) -> list[Batch]:
+    """To fit on, and to judge what was fitted."""
+    pairs = zip(x.split(PART), labels.split(PART), strict=True)
+    return [Batch(args=(part,), target=target, examples=len(part)) for part, target in pairs]
 
 
 def right(model: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -110,7 +112,7 @@ def cifar(folder: Path) -> dict[str, Any]:
     sets: dict[tuple[int, str], list[Gone]] = {}
     for choose, report in (halves, halves[::-1]):
         about = subject(model, x[choose], labels[choose])
-        about.cost(())  # what the full model says, once
+        about.check()
         ours = {f"ours {way}": searched(about, way) for way in OURS}
         hits.setdefault((0, "full"), []).append(right(model, x[report], labels[report]))
         hits.setdefault((0, "full, statistics anew"), []).append(right(about.smaller(()), x[report], labels[report]))
@@ -124,7 +126,7 @@ def cifar(folder: Path) -> dict[str, Any]:
                 sets.setdefault((drop, name), []).append(each)
             for form in FORMS:
                 name, each = f"{MADE_UP_FOR}, {form}", gone[MADE_UP_FOR]
-                network = made_up_for(about, each, form, parts(x[choose]))
+                network = made_up_for(about, each, form, about.metric, parts(x[choose], labels[choose]))
                 hits.setdefault((drop, name), []).append(right(network, x[report], labels[report]))
                 sets.setdefault((drop, name), []).append(each)
     return shown(hits, sets)

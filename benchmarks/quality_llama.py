@@ -58,6 +58,7 @@ def llama(folder: Path, minutes: float) -> dict[str, Any]:
         text.subject(model, choose),
         {"second half": report, "sampled": text.sampled(model, tokenizer, blocks=len(report), seed=0)},
     )
+    judge.subject.check()
     own = text.sampled(model, tokenizer, blocks=OWN_TEXT, seed=1) if minutes else choose
     healing = Healing(judge.subject, text.batches(own), minutes)
     ours = {name: chosen(judge.subject, MOST, metric, way) for name, (way, metric) in OURS.items()}
@@ -82,7 +83,7 @@ def fitted(subject: Subject, gone: dict[str, Gone], drop: int) -> dict[str, nn.M
     students = {"least squares": least_squares(subject, gone["least squares"], LLAMA)}
     for form in FORMS:
         gone[f"{MADE_UP_FOR}, {form}"] = gone[MADE_UP_FOR]
-        students[f"{MADE_UP_FOR}, {form}"] = made_up_for(subject, gone[MADE_UP_FOR], form)
+        students[f"{MADE_UP_FOR}, {form}"] = made_up_for(subject, gone[MADE_UP_FOR], form, "kl")
     return students
 
 

@@ -46,10 +46,9 @@ def subject(model: ResNetRegressor, part: Any, train: Any) -> Subject:
     X, y = part  # noqa: N806
     numbers, _ = model.preprocessor_(read_table(X))
     rows, _ = model.preprocessor_(read_table(train[0]))
-    target = torch.from_numpy((y - model.target_mean_) / model.target_scale_).float()[:, None]
     return Subject(
         name="housing", model=model.network_.eval(), metric=resolve("loss:squared"),
-        batches=[Batch(args=(numbers,), target=target, examples=len(y))],
+        batches=[Batch(args=(numbers,), target=standardised(model, y), examples=len(y))],
         layers=tuple(f"blocks.{number}" for number in range(BLOCKS)),
         loss=lambda output, batch: nn.functional.mse_loss(output, batch.target),
         settle=lambda smaller: settle(smaller, rows),
@@ -59,7 +58,12 @@ def subject(model: ResNetRegressor, part: Any, train: Any) -> Subject:
 def batches(model: ResNetRegressor, part: Any) -> list[Batch]:
     """The rows of `part`, to fit on."""
     numbers, _ = model.preprocessor_(read_table(part[0]))
-    return [Batch(args=(rows,), examples=len(rows)) for rows in numbers.split(ROWS)]
+    pairs = zip(numbers.split(ROWS), standardised(model, part[1]).split(ROWS), strict=True)
+    return [Batch(args=(rows,), target=target, examples=len(rows)) for rows, target in pairs]
+
+
+def standardised(model: ResNetRegressor, y: Any) -> torch.Tensor:
+    return torch.from_numpy((y - model.target_mean_) / model.target_scale_).float()[:, None]
 
 
 def settle(network: nn.Module, rows: torch.Tensor) -> None:
@@ -86,6 +90,7 @@ def curve(model: ResNetRegressor, parts: list[Any]) -> dict[str, dict[str, list[
     train, valid, test = parts
     about = subject(model, valid, train)
     plain = dataclasses.replace(about, settle=id)
+    plain.check()
     full = {name: rmse(model, about.model, part) for name, part in {"test": test, "validation": valid}.items()}
     ours = {OURS: chosen(about, BLOCKS - 1, about.metric, "greedy")}
     rivals = {name: {drop: rival(about, drop) for drop in range(1, BLOCKS)} for name, rival in RIVALS.items()}
@@ -105,11 +110,11 @@ def curve(model: ResNetRegressor, parts: list[Any]) -> dict[str, dict[str, list[
                 line[which].append(value)
         found[name] = line
     for form in FORMS:
-        networks = {0: about.model} | {
-            drop: made_up_for(plain, gone, form, batches(model, train)) for drop, gone in ours[OURS].items()
-        }
+        networks = [about.model]
+        for gone in ours[OURS].values():
+            networks.append(made_up_for(plain, gone, form, plain.metric, batches(model, train)))
         found[f"{OURS}, {form}"] = {
-            which: [rmse(model, network, part) / full[which] for network in networks.values()]
+            which: [rmse(model, network, part) / full[which] for network in networks]
             for which, part in {"test": test, "validation": valid}.items()
         }
     found["full"] = {"test": [full["test"]]}
