@@ -24,7 +24,7 @@ from identikit.batches import Batch
 ASKED = (1.2, 1.5)
 ENOUGH = 0.95
 TURNS = 31
-Made = tuple[nn.Module, Batch, str]
+Made = tuple[nn.Module, Batch, str | list[str]]
 
 
 def sentences(folder: Path) -> Made:
@@ -45,7 +45,8 @@ def resnet(folder: Path) -> Made:
 
     torch.manual_seed(0)
     model = timm.create_model("resnet50", pretrained=False).eval()
-    return model, Batch(args=(torch.randn(2, 3, 224, 224),), examples=2), "layer*.[1:]"
+    batch = Batch(args=(torch.randn(2, 3, 224, 224),), examples=2)
+    return model, batch, [f"layer{stage}.[1:]" for stage in (1, 2, 3, 4)]
 
 
 SHAPES: dict[str, Callable[[Path], Made]] = {"MiniLM": sentences, "ViT-tiny": vit, "ResNet-50": resnet}
