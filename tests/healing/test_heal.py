@@ -52,7 +52,7 @@ def test_what_is_not_finite_never_reaches_the_weights(plain: Case) -> None:
     bad = torch.full((8, 6), float("nan"))
     good = vectors()
     data = [*good, *[bad.clone() for _ in range(4)]]
-    ik.heal(student, teacher, data, steps=40, held_out=0.1, seed=held_out_is_good(data), progress=False)
+    ik.heal(student, teacher, data, steps=40, holdout=0.1, seed=held_out_is_good(data), progress=False)
     found = ik.healed(student)
     assert found is not None
     assert found.skipped > 0

@@ -77,7 +77,7 @@ def test_quantised_weights() -> None:
         ({"steps": -1}, "steps=-1 heals nothing. Give a number above 0, or leave it out."),
         ({"lr": float("nan")}, "lr=nan heals nothing. Give a number above 0, or leave it out."),
         ({"hidden": -1.0}, "hidden=-1.0 is no weight. Give 0 (outputs alone), 1, or another number."),
-        ({"held_out": 1.0}, "held_out=1.0 is no share of the data between 0 and 1, such as 0.1."),
+        ({"holdout": 1.0}, "holdout=1.0 is no share of the data between 0 and 1, such as 0.1."),
         ({"compare": "kl"}, "compare='kl' is none of cosine, logits, sigmoid, values."),
         ({"precision": "fp16"}, "precision='fp16' is none of float32, bf16."),
     ],

@@ -25,7 +25,7 @@ def heal(
     student: nn.Module, teacher: nn.Module, data: Any, minutes: float | None = None, *,
     steps: int | None = None, epochs: int | None = None, lr: float | None = None,
     compare: str | None = None, hidden: float = 1.0, temperature: float = 1.0,
-    held_out: float = 0.1, patience: int = 10,
+    holdout: float = 0.1, patience: int = 10,
     lora: int | None = None, precision: str | None = None, batch_statistics: bool = False,
     batch_size: int | None = None, limit: int | None = None, seed: int = 0,
     inputs: Any = None, family: Family | None = None,
@@ -53,7 +53,7 @@ def heal(
             "values" (mean square). By itself: a sentence embedding by cosine, what is called logits by KL, else values.
         hidden: the weight of the hidden states beside the outputs, each taken as a share of its distance at the start.
         temperature: of the logits; above 1 the unlikely classes count for more.
-        held_out: the share of the batches held out, eight at most. patience: so many looks at them (twenty in all)
+        holdout: the share of the batches held out, eight at most. patience: so many looks at them (twenty in all)
             without anything better end it.
         lora: the rank of adapters (PEFT) that learn instead of all weights, beside the linear layers of the blocks;
             merged at the end.
@@ -84,7 +84,7 @@ def heal(
     """
     own, whole, path = unwrapped(student), unwrapped(teacher), None if to is None else Path(to)
     recipe = Recipe(
-        minutes, steps, epochs, lr, compare, hidden, temperature, held_out, patience, lora, precision,
+        minutes, steps, epochs, lr, compare, hidden, temperature, holdout, patience, lora, precision,
         batch_statistics, seed,
     )  # fmt: skip
     recipe.check()

@@ -25,7 +25,7 @@ class Recipe:
     compare: str | None
     hidden: float
     temperature: float
-    held_out: float
+    holdout: float
     patience: int
     lora: int | None
     precision: str | None
@@ -47,8 +47,8 @@ class Recipe:
                 raise PlanError(f"{name}={value} heals nothing. Give a number above 0, or leave it out.")
         if not (self.hidden >= 0 and math.isfinite(self.hidden)):
             raise PlanError(f"hidden={self.hidden} is no weight. Give 0 (outputs alone), 1, or another number.")
-        if not 0 < self.held_out < 1:
-            raise PlanError(f"held_out={self.held_out} is no share of the data between 0 and 1, such as 0.1.")
+        if not 0 < self.holdout < 1:
+            raise PlanError(f"holdout={self.holdout} is no share of the data between 0 and 1, such as 0.1.")
         for name, known in (("compare", COMPARED), ("precision", PRECISIONS)):
             value = getattr(self, name)
             if value is not None and value not in known:

@@ -52,7 +52,7 @@ class Session:
         data, text = self.given.read(self.teacher, self.state.get("text"), seconds, self.bars)
         if text is not None and not self.state:
             self.checkpoint.write({"text": text, "elapsed": self.budget.elapsed})
-        parts = parts_of(data, self.recipe.held_out, self.recipe.seed, self.on.world)
+        parts = parts_of(data, self.recipe.holdout, self.recipe.seed, self.on.world)
         steps = [self.recipe.steps, self.recipe.epochs and self.recipe.epochs * (parts.batches // self.on.world)]
         self.budget.steps = min((each for each in steps if each), default=None)
         with (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from identikit.errors import needs_extra
 from identikit.reporting import curve, numbers, page
-from identikit.results import Front, ScanResult
+from identikit.results import Front, ScanResult, Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,14 +80,18 @@ def plot_front(front: Front) -> Figure:
     dropped = [point.dropped for point in front.points]
     axes.plot(dropped, [score.edited for score in scores], color=BAR, marker="o", markersize=4, linewidth=1.6)
     for number, score in zip(dropped, scores, strict=True):
-        if score.low is not None and score.high is not None:
-            bounds = [score.full + score.low, score.full + score.high]
-            axes.plot([number, number], bounds, color=INK, linewidth=1.2)
-    chosen = scores[front.chosen].edited
+        _interval(axes, number, score)
+    for point in front.points:
+        if point.compensated is not None:
+            ends = [point.scores[front.metric].edited, point.compensated.scores[front.metric].edited]
+            axes.plot([point.dropped] * 2, ends, color=BEST, linewidth=1.2, linestyle=":", zorder=1)
+            axes.plot([point.dropped], ends[1:], marker="o", markersize=4, color=BEST, linestyle="none")
+            _interval(axes, point.dropped, point.compensated.scores[front.metric])
+    made_up = front.choice.compensated
+    chosen = (scores[front.chosen] if made_up is None else made_up.scores[front.metric]).edited
+    said = "chosen" if made_up is None or not made_up.helps else f"chosen, {curve.form(front)}"
     axes.plot([front.choice.dropped], [chosen], marker="o", markersize=9, color=BEST, zorder=5, linestyle="none")
-    axes.annotate(
-        "chosen", (front.choice.dropped, chosen), (0, 11), textcoords="offset points", color=BEST, ha="center"
-    )
+    axes.annotate(said, (front.choice.dropped, chosen), (0, 11), textcoords="offset points", color=BEST, ha="center")
     axes.set_xlabel("layers dropped")
     held = curve.held_out(front)
     axes.set_ylabel(numbers.clean(front.metric) + (f", {held}" if held else ""))
@@ -95,6 +99,12 @@ def plot_front(front: Front) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _plain(axes, lines="y")
     return figure
+
+
+def _interval(axes: Axes, number: int, score: Score) -> None:
+    """The score's error bar, where it has one."""
+    if score.low is not None and score.high is not None:
+        axes.plot([number, number], [score.full + score.low, score.full + score.high], color=INK, linewidth=1.2)
 
 
 def svg(figure: Figure, name: str) -> str:
