@@ -24,9 +24,6 @@ class Gap:
     gone: tuple[str, ...]
     before: str | None
 
-    def __str__(self) -> str:
-        return " + ".join(self.gone)
-
 
 def gaps_of(anatomy: Anatomy, edits: Iterable[Edit]) -> list[Gap]:
     """The gaps that taking out whole blocks leaves, the first in the model first. The edits' places are present ones.
