@@ -144,3 +144,20 @@ def test_what_does_not_help_is_taken_back() -> None:
     assert found.gaps[0].why == "it does not help on other batches"
     assert found.filled == 0
     assert all(torch.equal(value, held[name]) for name, value in smaller[0][0].state_dict().items())  # type: ignore[index]
+
+
+def test_what_the_model_scores_worse_with_is_taken_back() -> None:
+    """Though the stream comes nearer: each gap is asked for on its own."""
+    torch.manual_seed(0)
+    parts: list[nn.Module] = [Rich(4, bias=True, scale=False) for _ in range(6)]
+    model = nn.Sequential(nn.Sequential(*parts), nn.Linear(4, 2)).eval()
+    batches = [torch.randn(8, 4) for _ in range(8)]
+    anatomy = anatomy_of(model, batches[0])
+    plan = plan_for(anatomy, ["0.1", "0.4"])
+    values = iter([1.0, 0.5, 2.0])  # as dropped, with the first gap filled, with the second
+    smaller, _, found = compensated(anatomy, plan, *halved(batches), "fold", lambda model: next(values))
+    assert [gap.why for gap in found.gaps] == ["the model scores worse with it on other batches", ""]
+    assert all(gap.after is not None and gap.before is not None and gap.after < gap.before for gap in found.gaps)
+    kept, changed = smaller[0][0].down.weight, smaller[0][2].down.weight  # type: ignore[index, union-attr]
+    assert torch.equal(kept, model[0][0].down.weight)  # type: ignore[index, union-attr]
+    assert not torch.equal(changed, model[0][3].down.weight)  # type: ignore[index, union-attr]

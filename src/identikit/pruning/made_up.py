@@ -71,7 +71,7 @@ class MakingUp:
     def _made(self, plan: Plan) -> MadeUp:
         anatomy = self.anatomy
         dropped = remove(copy.deepcopy(anatomy.model), plan, inputs=anatomy.batch, family=anatomy.family)
-        filled, own, done = compensated(anatomy, plan, self.learnt, self.deciding, self.form)
+        filled, own, done = compensated(anatomy, plan, self.learnt, self.deciding, self.form, self._worth)
         models = {_DROPPED: dropped, self.form: filled}
         if batch_norms(filled):
             for name, model in list(models.items()):
@@ -88,10 +88,14 @@ class MakingUp:
 
     def _best(self, models: Mapping[str, nn.Module]) -> str:
         """The one that scores best by the first metric; of equals the first."""
+        return max(models, key=lambda name: self._worth(models[name]))
+
+    def _worth(self, model: nn.Module) -> float:
+        """The first metric on the deciding examples, turned so that larger is better."""
         first = self.metrics[0]
-        rows = side_by_side(self.anatomy, models, self.deciding, [first], seed=self.seed)
-        sign = 1 if first.higher_is_better else -1
-        return max(models, key=lambda name: sign * first.aggregate(rows[name][first.name]))
+        rows = side_by_side(self.anatomy, {self.form: model}, self.deciding, [first], seed=self.seed)
+        score = first.aggregate(rows[self.form][first.name])
+        return score if first.higher_is_better else -score
 
     def _scores(self, model: nn.Module) -> dict[str, Score]:
         rows = side_by_side(self.anatomy, {self.form: model}, self.judging, self.metrics, seed=self.seed)
