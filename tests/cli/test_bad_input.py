@@ -106,6 +106,8 @@ BUDGETS: dict[str, tuple[tuple[str, ...], str]] = {
     "two budgets": (("--drop", "1", "--keep", "0.9"), "give one of --keep, --max-drop, --drop, --params"),
     "no size": (("--memory", "much"), "memory (--memory)='much' is no size in bytes. Write a number, or"),
     "less memory than can be": (("--memory", "200B"), "--memory 200B cannot be reached: without all 3 layers that can"),
+    "adapters in a checkpoint": (("--drop", "1", "--compensate", "adapter"), "--compensate adapter needs --format"),
+    "making up for a score": (("--drop", "1", "--compensate", "fold", "--score", "{m}/mine.py:good"), "Give --metric"),
     "all held out": (("--drop", "1", "--holdout", "1"), "--holdout 1 is no share from 0 to below 1: 0.25 holds out a"),
     "per cent": (("--keep", "98"), "--keep 98 is no share above 0 and up to 1"),
 }
