@@ -35,6 +35,13 @@ def test_sentences() -> None:
     assert adapters.sentences()[0].startswith('"a.1": made up for by a linear adapter (of the')
 
 
+def test_why_nothing_was_tried_is_said_and_that_what_was_tried_did_not_help() -> None:
+    nothing = Compensated("fold", DONE.gaps[1:], SCORES, helps=False)
+    assert nothing.sentences() == ('"a.4": not made up for, as no layer stands before it.',)
+    tried = Compensated("fold", (Filled(("a.1",), "a.0", 0.5, 0.6, "it does not help on other batches"),), helps=False)
+    assert tried.sentences() == ("Compensating (fold) was tried and left: on other examples it does not help.",)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -72,7 +72,7 @@ class Compensated:
 
     def sentences(self) -> tuple[str, ...]:
         """What was done with each gap, for people."""
-        if not self.helps:
+        if not self.helps and any(gap.after is not None for gap in self.gaps):
             return (f"Compensating ({self.form}) was tried and left: on other examples it does not help.",)
         said = [_said(self.form, gap) for gap in self.gaps]
         return (*said, "The running statistics of batch norms were taken anew.") if self.statistics else tuple(said)
