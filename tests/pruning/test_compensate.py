@@ -163,7 +163,7 @@ def test_a_language_model_of_its_own_library(tmp_path: Path) -> None:
     card = (tmp_path / "out" / "README.md").read_text()
     made_up = found.front.choice.compensated
     assert made_up is not None
-    assert made_up.sentences()[0] in " ".join(card.split())
+    assert made_up.sentences()[0] in " ".join(card.replace("\\", "").split())  # Markdown's own signs are escaped
 
 
 def test_refusals() -> None:
