@@ -73,6 +73,10 @@ def test_the_figures_are_of_the_model_that_ships(form: str, tmp_path: Path) -> N
     assert made_up is not None
     assert made_up.form == form
     assert made_up.helps
+    plain = ik.prune(model, data, metrics="kl", drop=1, at="0.[1:4]").plan
+    bound = (found.plan.fingerprint, found.plan.weights, found.plan.model)
+    assert bound == (plain.fingerprint, plain.weights, plain.model)
+    assert plain.weights
     held = split(as_data(data), SHARE, 0).held
     assert made_up.scores["kl"].edited == pytest.approx(score(found.model, model, held, "kl"), rel=1e-6)
     assert made_up.scores["kl"].edited < found.front.choice.scores["kl"].edited

@@ -118,6 +118,6 @@ def prune(
         smaller = remove(copy.deepcopy(anatomy.model), plan, inputs=anatomy.batch, family=family)
     else:
         made = making.of(plan)
-        smaller, plan = made.model, made.plan
+        smaller, plan = made.model, made.plan.bound(plan.fingerprint, plan.weights, plan.model)
     note_step(smaller, chosen_step(front, method=method))
     return Pruned(smaller, plan, front, result)
