@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from compensating.test_planted import Added, Rich
 from identikit.errors import BudgetError, DataError, PlanError, RoleError
 from identikit.metrics import resolve
 from identikit.pruning.heldout import SHARE, split
+from identikit.pruning.made_up import MakingUp
 from identikit.results import Front
 from identikit.sources.objects import as_data
 from small_net import Net
@@ -123,6 +125,28 @@ def test_what_does_not_help_is_left_and_said() -> None:
     assert made_up is not None
     assert not made_up.helps
     assert found.front.said[-1] == "Compensating (fold) was tried and left: on other examples it does not help."
+    assert torch.equal(found.model[0][0].down.weight, model[0][0].down.weight)  # type: ignore[index, union-attr]
+
+
+def test_where_only_the_dropped_alone_hold_the_floor_they_are_what_ships(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On the held-out examples the model made up for may, rarely, be the worse one."""
+    scores, asked = MakingUp._scores, []
+
+    def worse_first(making: MakingUp, shipped: nn.Module) -> Any:
+        asked.append(shipped)
+        true = scores(making, shipped)
+        return {"kl": replace(true["kl"], edited=9.0, effect=9.0, low=8.9, high=9.1)} if len(asked) == 1 else true
+
+    monkeypatch.setattr(MakingUp, "_scores", worse_first)
+    model, data = planted(), rows()
+    found = ik.prune(model, data, metrics="kl", max_drop=2.0, at="0.1", compensate="fold")
+    made_up = found.front.choice.compensated
+    assert made_up is not None
+    assert not made_up.helps
+    held = split(as_data(data), SHARE, 0).held
+    assert made_up.scores["kl"].edited == pytest.approx(score(found.model, model, held, "kl"), rel=1e-6)
     assert torch.equal(found.model[0][0].down.weight, model[0][0].down.weight)  # type: ignore[index, union-attr]
 
 

@@ -65,7 +65,10 @@ def course(
             trail = _confirmed(trail, held, bar)
         if making is not None:
             bar.say("making up for what went")
-            making.done(trail.steps[trail.chosen].plan)
+            chosen = trail.steps[trail.chosen].plan
+            score = _score(making, metric, chosen)
+            if budget.floor and not search.reaches(score):
+                making.leave(chosen)  # the layers dropped alone hold the floor, or they would not have been chosen
         files.pop_all()
     for each in (ledger, held):
         if each is not None:

@@ -68,9 +68,16 @@ class MakingUp:
         """What making up for `plan`'s layers came to."""
         return self.known.get(plan.places) or self.of(plan).done
 
-    def _made(self, plan: Plan) -> MadeUp:
+    def leave(self, plan: Plan) -> None:
+        """Let `plan`'s layers be dropped and no more, whatever making up for them came to."""
+        self.known[plan.places] = replace(_left(self.done(plan)), scores=self._scores(self._dropped(plan)))
+
+    def _dropped(self, plan: Plan) -> nn.Module:
         anatomy = self.anatomy
-        dropped = remove(copy.deepcopy(anatomy.model), plan, inputs=anatomy.batch, family=anatomy.family)
+        return remove(copy.deepcopy(anatomy.model), plan, inputs=anatomy.batch, family=anatomy.family)
+
+    def _made(self, plan: Plan) -> MadeUp:
+        anatomy, dropped = self.anatomy, self._dropped(plan)
         filled, own, done = compensated(anatomy, plan, self.learnt, self.deciding, self.form, self._worth)
         models = {_DROPPED: dropped, self.form: filled}
         if batch_norms(filled):
@@ -79,11 +86,8 @@ class MakingUp:
                 reestimated(anatomy, models[name + _ANEW], self.learnt)
         best = self._best(models)
         kept = best.startswith(self.form)
-        done = replace(done, helps=best != _DROPPED, statistics=best.endswith(_ANEW))
-        done = replace(done, scores=self._scores(models[best]), parameters=done.parameters if kept else 0)
-        if not kept:
-            why = "it does not help on other examples"
-            done = replace(done, gaps=tuple(replace(gap, why=gap.why or why) for gap in done.gaps))
+        done = done if kept else _left(done)
+        done = replace(done, helps=best != _DROPPED, statistics=best.endswith(_ANEW), scores=self._scores(models[best]))
         return MadeUp(models[best], own if kept else plan, done)
 
     def _best(self, models: Mapping[str, nn.Module]) -> str:
@@ -104,6 +108,12 @@ class MakingUp:
             pair = (rows[FULL][metric.name], rows[self.form][metric.name])
             found[metric.name] = effect(metric, *pair, confidence=self.confidence, seed=self.seed)
         return {name: Score(each.full, each.edited, each.effect, each.low, each.high) for name, each in found.items()}
+
+
+def _left(done: Compensated) -> Compensated:
+    """The record where nothing of it is kept."""
+    gaps = tuple(replace(gap, why=gap.why or "it does not help on other examples") for gap in done.gaps)
+    return replace(done, gaps=gaps, helps=False, statistics=False, parameters=0)
 
 
 def making_up(found: Candidates, parts: Parts, form: str, *, seed: int, confidence: float) -> MakingUp:

@@ -114,10 +114,11 @@ def prune(
 
     plan, front, result = spread(found, lead, ray=ray, workers=workers)
     anatomy = found.ledger.anatomy
-    if making is None:
-        smaller = remove(copy.deepcopy(anatomy.model), plan, inputs=anatomy.batch, family=family)
-    else:
+    made_up = front.choice.compensated
+    if making is not None and made_up is not None and made_up.helps:
         made = making.of(plan)
         smaller, plan = made.model, made.plan.bound(plan.fingerprint, plan.weights, plan.model)
+    else:
+        smaller = remove(copy.deepcopy(anatomy.model), plan, inputs=anatomy.batch, family=family)
     note_step(smaller, chosen_step(front, method=method))
     return Pruned(smaller, plan, front, result)

@@ -97,16 +97,17 @@ class Search:
         return sorted(judged, key=lambda step: sign * step.rows[self.metric].edited)
 
     def _holds(self, step: Step, where: str = "") -> bool:
-        return self._reaches(self._judged(step), where)
+        return self.reaches(self._judged(step), where)
 
-    def _reaches(self, score: Row | Score, where: str = "") -> bool:
+    def reaches(self, score: Row | Score, where: str = "") -> bool:
+        """Whether a score keeps the floor, at the worse end of its interval."""
         name = " ".join(filter(None, (self.metric, where)))
         return self.budget.holds(score.full, self._cautious(score), self.info.higher_is_better, name)
 
     def _judged(self, step: Step) -> Row | Score:
         """What decides about a step: its row; made up for, where that is asked for and the row does not do."""
         row = step.rows[self.metric]
-        return row if self.made_up is None or self._reaches(row) else self.made_up(step.plan)
+        return row if self.made_up is None or self.reaches(row) else self.made_up(step.plan)
 
     def _worth(self, step: Step) -> float:
         """How good its score surely is; the larger, the better."""
