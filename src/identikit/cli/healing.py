@@ -65,8 +65,7 @@ def _plan_in(file: Path) -> Plan:
 
     if not file.name.endswith(".front.json"):
         return Plan.read(file)
-    front = Front.read(file)
-    return front.plan(front.points[front.chosen].dropped)
+    return Front.read(file).plan()
 
 
 def healed_and_saved(

@@ -119,8 +119,12 @@ MaxDrop = Annotated[
     typer.Option(help="How much worse the metric may get, in its own units.", rich_help_panel="Goal"),
 ]
 Way = Annotated[
-    Literal["greedy", "beam", "span"],
-    typer.Option("--method", help="One layer after the other, the best few sets of each size, or neighbours only."),
+    Literal["greedy", "beam", "span", "mixed"],
+    typer.Option(
+        "--method",
+        help="One layer after the other, the best few sets of each size, neighbours only, or whole blocks and their "
+        "parts (attention, MLP) by what they save.",
+    ),
 ]
 Compensate = Annotated[
     Literal["fold", "adapter"] | None,

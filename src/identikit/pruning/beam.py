@@ -6,7 +6,7 @@ scored again, because layers interact. A wider beam also finds pairs whose membe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from identikit.pruning.space import Space
@@ -29,6 +29,10 @@ class Beam:
                 found.setdefault(frozenset(larger.gone), larger)
         return list(found.values())
 
+    def order(self, tried: Sequence[Step], base: Step, cost: Callable[[Step], float]) -> list[Step]:
+        """The least costly first; of equals the first."""
+        return sorted(tried, key=cost)
+
     def ends(self) -> list[tuple[str, ...]]:
         """The largest sets that can be reached: the largest layers first, and the innermost alone, which are more."""
         return [self.space.emptied(self.space.by_size()), self.space.emptied(self.space.innermost())]
@@ -38,11 +42,12 @@ class Beam:
         if self.width > 1:
             return [steps[-1].why(names)] if names else []
         return [
-            f'"{name}" went {_ordinal(number)}: of the layers left, its absence cost least.'
+            f'"{name}" went {ordinal(number)}: of the layers left, its absence cost least.'
             for number, name in enumerate(names)
         ]
 
 
-def _ordinal(number: int) -> str:
+def ordinal(number: int) -> str:
+    """0: "first"."""
     words = ("first", "second", "third", "fourth", "fifth")
     return words[number] if number < len(words) else f"as number {number + 1}"

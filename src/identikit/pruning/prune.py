@@ -16,6 +16,7 @@ from identikit.pruning.budgets import Budget
 from identikit.pruning.course import Filing, course
 from identikit.pruning.heldout import SHARE, split
 from identikit.pruning.made_up import check_compensate, making_up
+from identikit.pruning.mixed import MIXED, check_mixed
 from identikit.pruning.ways import check_method, way_of
 from identikit.results import Front, ScanResult
 from identikit.results.chosen import chosen_step
@@ -72,7 +73,9 @@ def prune(
 
     Args:
         method: "greedy": after each removal every layer that is left is scored again (SLEB, Song et al. 2024).
-            "beam": the `beam` best sets of each size go on; "span": the best run of neighbouring layers of each length.
+            "beam": the `beam` best sets of each size go on; "span": the best run of neighbouring layers of each length;
+            "mixed": blocks, and the parts of them whose role is proved (attention, MLP), go by their cost for what they
+            save.
         keep: the share of the full model's score to keep (0.98: at least 98 %, or at most 2 % more of a loss);
             0.98 where no target is given. This floor and the next must hold at the worse end of the score's interval.
         max_drop: how much worse the first metric may get, in its units; for metrics whose full score is not above zero.
@@ -94,6 +97,8 @@ def prune(
     """
     check_method(method, beam)
     budget = Budget.asked(keep, max_drop, drop, params, flops, speedup, memory)
+    if method == MIXED:
+        check_mixed(budget, as_=as_, compensate=compensate)
     check_compensate(compensate, budget, as_=as_, scored=score is not None)
     read = as_data(data, batch_size=batch_size, limit=limit, seed=seed) if data is not None else None
     example = next(iter(read)) if read is not None and inputs is None else inputs
@@ -102,9 +107,10 @@ def prune(
         model, parts.search, at, metrics, score,
         inputs=example, family=family, batch_size=None, limit=None, as_=as_,
         how=Measuring(seed=seed, confidence=confidence), engine=engine, memory=bytes_of(batch_memory), keep=True,
+        parts=method == MIXED,
     )  # fmt: skip
     refuse_for_good([edit for each in found.plans.values() for edit in each], "pruned")
-    way = way_of(method, beam, found.ledger.anatomy, found.plans)
+    way = way_of(method, beam, found.ledger.anatomy, found.plans, budget)
     making = None if compensate is None else making_up(found, parts, compensate, seed=seed, confidence=confidence)
     filing = Filing(to, resume, overwrite, name, command)
 

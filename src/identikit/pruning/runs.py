@@ -5,7 +5,7 @@ Gromov et al. 2024 drop such runs by the angle between what enters and what leav
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from identikit.pruning.space import Space
@@ -22,6 +22,10 @@ class Runs:
     def larger(self, best: Sequence[Step]) -> list[Step]:
         """Every run of one layer more than the best so far."""
         return [self.space.step(run) for run in self._runs(len(best[0].gone) + 1)]
+
+    def order(self, tried: Sequence[Step], base: Step, cost: Callable[[Step], float]) -> list[Step]:
+        """The least costly first; of equals the first."""
+        return sorted(tried, key=cost)
 
     def ends(self) -> list[tuple[str, ...]]:
         """The longest runs that can go."""

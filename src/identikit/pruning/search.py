@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from identikit.confidence.effect import drops
 from identikit.errors import BudgetError
 from identikit.plan import Plan
 from identikit.progress import Bar
@@ -29,6 +30,9 @@ class Way(Protocol):
 
     def larger(self, best: Sequence[Step]) -> list[Step]:
         """The sets of one layer more; `best`: those of the round before, the best first."""
+
+    def order(self, tried: Sequence[Step], base: Step, cost: Callable[[Step], float]) -> list[Step]:
+        """What was tried, the best first; `base`: the best of the round before, `cost`: how much worse each is."""
 
     def ends(self) -> list[tuple[str, ...]]:
         """The largest sets that it can come to."""
@@ -58,7 +62,7 @@ class Search:
         self._check_reachable()
         steps = best = [Step(Plan())]
         while tried := self.way.larger(best):
-            best = self._ranked(tried, bar)
+            best = self._ranked(tried, best[0], bar)
             steps = [*steps, best[0]]
             if self.budget.floor and not self._holds(best[0]):
                 if len(steps) == 2:
@@ -87,14 +91,20 @@ class Search:
             return chosen, ended
         return at, f"{where} {self._why_not(steps[at], steps[at + 1])}"
 
-    def _ranked(self, tried: list[Step], bar: Bar) -> list[Step]:
-        """The steps with their rows, the least costly first; of equals the first."""
+    def _ranked(self, tried: list[Step], base: Step, bar: Bar) -> list[Step]:
+        """The steps with their rows, the best first, by the way of searching; `base`: the best of the round before."""
         bar.say(f"{len(tried[0].gone) - 1} gone, {len(tried)} more tried")
         named = {step.name: step for step in tried}
         rows = self.measure({name: step.plan for name, step in named.items()}, bar)
         judged = [replace(step, rows=rows[name], tried=len(tried)) for name, step in named.items()]
-        sign = -1 if self.info.higher_is_better else 1
-        return sorted(judged, key=lambda step: sign * step.rows[self.metric].edited)
+        return self.way.order(judged, base, self._cost)
+
+    def _cost(self, step: Step) -> float:
+        """By how much its score is worse than the full model's; the full model has no rows."""
+        return drops(self.info.full, self._edited(step), self.info.higher_is_better)
+
+    def _edited(self, step: Step) -> float:
+        return step.rows[self.metric].edited if step.rows else self.info.full
 
     def _holds(self, step: Step, where: str = "") -> bool:
         return self.reaches(self._judged(step), where)

@@ -78,14 +78,15 @@ class Front:
         made_up = self.choice.compensated
         return self.why if made_up is None else (*self.why, *made_up.sentences())
 
-    def plan(self, dropped: int) -> Plan:
+    def plan(self, dropped: int | None = None) -> Plan:
         """What is gone at the point with so many layers dropped: apply it, or remove by it; nothing is measured again.
 
-        The layers are dropped, not made up for: that takes the data.
+        None: at the chosen point. Of several points with so many (a layer may go after a part of it did) it is the
+        last, which is the smallest. The layers are dropped, not made up for: that takes the data.
         Raises ResultError where there is no such point.
         """
-        for point in self.points:
-            if point.dropped == dropped:
+        for point in [self.choice] if dropped is None else reversed(self.points):
+            if dropped in (None, point.dropped):
                 if point.plan is not None:
                     return Plan.from_json(point.plan)
                 return Plan.of(point.places, fingerprint=self.header.fingerprint, model=self.header.model)

@@ -15,6 +15,7 @@ from identikit.metrics import Metric, resolve_all
 from identikit.plan import Plan
 from identikit.scanning.candidates import At as At
 from identikit.scanning.candidates import candidates, chosen
+from identikit.scanning.inner import parts_of
 from identikit.scanning.ledger import Ledger, Measuring
 from identikit.scanning.score import Score
 from identikit.sources.objects import as_data
@@ -61,14 +62,16 @@ def prepare(
     memory: int | None = None,
     keep: bool = False,
     as_: str | None = None,
+    parts: bool = False,
     span: int | None = None,
     by: str | None = None,
     exact: bool = True,
 ) -> Candidates:
     """Open everything and choose the layers; the arguments are those of the verbs. Raises what the parts raise.
 
-    memory: bytes for the engine's states. keep: sweeps follow that build on each other (a search). exact: whether any
-    candidate is measured, not only scored.
+    memory: bytes for the engine's states. keep: sweeps follow that build on each other (a search). parts: the layers
+    inside the chosen ones that can go by themselves are candidates too. exact: whether any candidate is measured, not
+    only scored.
     """
     if live_plans(model):
         raise PlanError("an edit is still applied to this model. Undo the handle, then measure.")
@@ -81,6 +84,8 @@ def prepare(
     example = next(iter(read)) if read is not None and inputs is None else inputs
     anatomy = anatomy_of(model, example, family)
     paths = chosen(anatomy, at)
+    if parts:
+        paths = list(dict.fromkeys([*paths, *parts_of(anatomy, paths)]))
     plans = candidates(anatomy, paths, as_=as_, data=read, span=span, by=by)
     evaluator = Score(score) if score is not None else None
     if evaluator is not None and any(metric.name == evaluator.name for metric in resolved):

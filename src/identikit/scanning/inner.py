@@ -1,0 +1,33 @@
+"""The parts of a layer that can go by themselves: of a transformer's block its attention, its MLP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from identikit.errors import RoleError
+from identikit.families.anatomy import Anatomy
+from identikit.structure.packed import has_matrix
+
+
+def parts_of(anatomy: Anatomy, blocks: Sequence[str]) -> list[str]:
+    """The outermost layers inside each block that hold a matrix of weights and whose role is proved.
+
+    Raises RoleError where there is none.
+    """
+    found = [part for block in blocks for part in _within(anatomy, block)]
+    if not found:
+        raise RoleError(
+            f"no part of a block of {type(anatomy.model).__name__} can go by itself: of none is the role proved. "
+            "Use --method greedy or beam, which drop whole blocks."
+        )
+    return found
+
+
+def _within(anatomy: Anatomy, path: str) -> list[str]:
+    found: list[str] = []
+    for name, child in anatomy.model.get_submodule(path).named_children():
+        inner = f"{path}.{name}"
+        if not has_matrix(child):
+            continue
+        found += [inner] if anatomy.verdict(inner).ok else _within(anatomy, inner)
+    return found
