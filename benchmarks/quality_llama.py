@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import quality_text as text
 import torch
-from quality_after import FORMS, Healing, made_up_for
+from quality_after import FORMS, Healing
 from quality_case import Gone, Subject
 from quality_intervals import paired, perplexity
 from quality_least_squares import LLAMA, chosen_span, least_squares
-from quality_ours import chosen
+from quality_ours import chosen, made_up
 from quality_rivals import RIVALS
 from torch import nn
 
@@ -71,9 +71,11 @@ def llama(folder: Path, minutes: float) -> dict[str, Any]:
         figures |= {name: judge.model(student) for name, student in students.items()}
         found[f"{8 - drop} layers"] = table(gone, figures)
         if minutes:
-            after = {name: judge.healed(each, healing) for name, each in gone.items() if name not in students}
+            plain = [name for name in gone if name not in students and not name.startswith("random")]
+            after = {name: judge.healed(gone[name], healing) for name in plain}
             after |= {name: judge.model(healing.of(each, drop)) for name, each in students.items()}
             found[f"{8 - drop} layers, {minutes:g} minutes of healing"] = table(gone, after)
+        print(8 - drop, "layers", found, flush=True)
     return found
 
 
@@ -82,8 +84,8 @@ def fitted(subject: Subject, gone: dict[str, Gone], drop: int) -> dict[str, nn.M
     gone["least squares"] = chosen_span(subject, drop)
     students = {"least squares": least_squares(subject, gone["least squares"], LLAMA)}
     for form in FORMS:
-        gone[f"{MADE_UP_FOR}, {form}"] = gone[MADE_UP_FOR]
-        students[f"{MADE_UP_FOR}, {form}"] = made_up_for(subject, gone[MADE_UP_FOR], form, "kl")
+        name = f"{MADE_UP_FOR}, {form}"
+        gone[name], students[name] = made_up(subject, drop, "kl", "greedy", form)
     return students
 
 
@@ -91,8 +93,9 @@ def table(gone: dict[str, Gone], figures: dict[str, Judged]) -> dict[str, Any]:
     lines = {
         name: {"gone": [int(path.rpartition(".")[2]) for path in each], **shown(figures[name])}
         for name, each in gone.items()
+        if name in figures
     }
-    return lines | {"beaten by": {name: beaten(figures[name], figures) for name in gone if name.startswith("ours")}}
+    return lines | {"beaten by": {name: beaten(figures[name], figures) for name in lines if name.startswith("ours")}}
 
 
 def shown(figures: Judged) -> dict[str, float]:

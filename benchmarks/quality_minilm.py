@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from quality_after import FORMS, Healing, made_up_for
+from quality_after import FORMS, Healing
 from quality_case import Gone, Subject
 from quality_least_squares import BERT, chosen_span, least_squares
-from quality_ours import chosen
+from quality_ours import chosen, made_up
 from quality_rivals import RIVALS
 from scan_cases import minilm as opened
 from stsb import spearman
@@ -21,7 +21,9 @@ MOST = 4  # of 6 layers
 SENTENCES = 1000  # of stsb-en-train.csv
 WAYS = ("greedy", "beam 4", "span")
 HEALED_ON = 6000  # sentences
-FOLDED = "ours beam 4"  # whose layers are compensated
+FOLDED = "ours beam 4"  # which is compensated too
+HEALED = (FOLDED, f"{FOLDED}, fold", "block influence", "least squares")  # healing is dear: ours and the best rivals
+MOST_HEALED = 3  # layers gone
 GOALS = {
     ("ours greedy", 2): 85.1, ("ours beam 4", 2): 85.5,
     (f"{FOLDED}, fold", 2): 86.5, (f"{FOLDED}, adapter", 2): 86.6,
@@ -89,16 +91,15 @@ def minilm(folder: Path, minutes: float) -> dict[str, Any]:
         run = chosen_span(about, drop)
         students = {"least squares": (run, least_squares(about, run, BERT))}
         for form in FORMS:
-            smaller = made_up_for(about, gone[FOLDED], form, "fidelity")
-            students[f"{FOLDED}, {form}"] = (gone[FOLDED], smaller)
+            students[f"{FOLDED}, {form}"] = made_up(about, drop, "fidelity", "beam 4", form)
         for name, (each, student) in students.items():
             lines[name] = {"gone": numbers(each), "spearman": judge.model(student)}
-        if minutes:
-            for name, each in gone.items():
-                lines[f"{name}, healed"] = {"gone": numbers(each), "spearman": judge.healed(each, healing)}
-            for name, (each, student) in students.items():
-                figure = judge.model(healing.of(student, drop))
+        if minutes and drop <= MOST_HEALED:
+            for name in HEALED:
+                each, student = students.get(name) or (gone[name], None)
+                figure = judge.healed(each, healing) if student is None else judge.model(healing.of(student, drop))
                 lines[f"{name}, healed"] = {"gone": numbers(each), "spearman": figure}
+            found["minutes of healing"], found["steps of healing"] = minutes, dict(healing.steps)
         found[f"{6 - drop} layers"] = lines
         found["goals"] += reached(lines, drop)
         print(6 - drop, "layers", lines, flush=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from quality_case import Gone, Subject
+from torch import nn
 
 import identikit as ik
 
@@ -27,6 +28,15 @@ def chosen(subject: Subject, most: int, metric: Any, way: str, **more: Any) -> d
         holdout=0, batch_memory="1GB", **WAYS[way], **more,
     )  # fmt: skip
     return {drop: in_order(subject, pruned.front.plan(drop).places) for drop in range(1, most + 1)}
+
+
+def made_up(subject: Subject, drop: int, metric: Any, way: str, form: str) -> tuple[Gone, nn.Module]:
+    """`drop` layers chosen and made up for by `ik.prune(compensate=form)`: which, and the model."""
+    pruned = ik.prune(
+        subject.model, list(subject.batches), at=list(subject.layers), metrics=metric, drop=drop, compensate=form,
+        holdout=0, batch_memory="1GB", progress=False, **WAYS[way],
+    )  # fmt: skip
+    return in_order(subject, pruned.front.choice.places), pruned.model
 
 
 def in_order(subject: Subject, paths: Sequence[str]) -> Gone:

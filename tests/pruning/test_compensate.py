@@ -92,6 +92,42 @@ def test_the_figures_are_of_the_model_that_ships(form: str, tmp_path: Path) -> N
     assert Front.from_json(json.loads(json.dumps(value))) == found.front
 
 
+def test_the_set_is_chosen_that_is_best_once_made_up_for() -> None:
+    """Layer 1 costs most alone and nothing once folded."""
+    model, data = planted(), rows()
+    with torch.no_grad():
+        model[0][1].layer.weight.mul_(10)  # type: ignore[index, union-attr, operator]
+    plain = ik.prune(model, data, metrics="kl", drop=1, at="0.[1:4]")
+    found = ik.prune(model, data, metrics="kl", drop=1, at="0.[1:4]", compensate="fold")
+    assert plain.front.choice.places != ("0.1",)
+    assert found.front.choice.places == found.plan.places == ("0.1",)
+    assert found.front.why[0] == '"0.1" went: of the 3 best sets of 1 layer, each made up for, it scores best.'
+    made_up = found.front.choice.compensated
+    assert made_up is not None
+    held = split(as_data(data), SHARE, 0).held
+    assert made_up.scores["kl"].edited == pytest.approx(score(found.model, model, held, "kl"), abs=1e-9)
+    assert made_up.scores["kl"].edited < 1e-6 < plain.front.choice.scores["kl"].edited
+
+
+def test_sets_that_can_be_folded_are_tried_before_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing stands before layer 0: of the sets that follow the best one, those with it come last."""
+    tried: list[list[tuple[str, ...]]] = []
+
+    def first(making: MakingUp, plans: Any) -> int:
+        tried.append([plan.places for plan in plans])
+        return 0
+
+    monkeypatch.setattr(MakingUp, "best_of", first)
+    found = ik.prune(planted(), rows(), metrics="kl", drop=2, at="0.*", compensate="fold", method="beam")
+    (sets,) = tried
+    assert len(sets) == 4
+    assert sets[0] == found.front.choice.places
+    costs = {row.places: row.edited for row in found.scan}
+    foldable = [places for places in costs if len(places) == 2 and "0.0" not in places and places != sets[0]]
+    expected = sorted(foldable, key=lambda places: costs[places])
+    assert sets[1 : 1 + len(expected)] == expected
+
+
 def test_without_it_nothing_of_it_is_said() -> None:
     found = ik.prune(planted(), rows(), metrics="kl", drop=1, at="0.*")
     assert all(point.compensated is None for point in found.front.points)

@@ -150,7 +150,7 @@ def refusal(kind: type[IdentikitError], model: nn.Module, *args: Any, **how: Any
         (left, {"flops": 0.0}, "--flops 0 is no share between 0 and 1: 0.7 keeps 70 % of the FLOPs."),
         (left, {"speedup": 1.0}, "--speedup 1 is no factor above 1: 1.5 makes a pass 1.5 times as fast."),
         (left, {"max_drop": -1}, "--max-drop -1 is negative; it says how much worse the metric may get."),
-        (left, {"method": "best"}, 'method="best" is not known; there are greedy, beam, span.'),
+        (left, {"method": "best"}, 'method="best" is not known; there are greedy, beam, span, mixed.'),
         (left, {"method": "beam", "beam": 0}, "beam=0 is how many sets of each size go on: 1 or more."),
     ],
 )  # fmt: skip

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from identikit.plan import Plan
 from identikit.progress import Bar
 from identikit.pruning.amounts import Amounts
 from identikit.pruning.budgets import Budget
+from identikit.pruning.contest import contest
 from identikit.pruning.front import Trail, bound, front_of, judged
 from identikit.pruning.heldout import Parts
 from identikit.pruning.made_up import MakingUp
@@ -61,6 +62,9 @@ def course(
         made_up = None if making is None else functools.partial(_score, making, metric)
         search = Search(way, metric, info, budget, ledger.measure_all, amounts, made_up)
         trail = Trail(search, *search.steps(bar))
+        if making is not None and trail.others:
+            bar.say("making up for the best sets")
+            trail = contest(trail, making)
         if held is not None:
             trail = _confirmed(trail, held, bar)
         if making is not None:
@@ -99,4 +103,4 @@ def _confirmed(trail: Trail, held: Ledger, bar: Bar) -> Trail:
     count = header.data.examples
     where = f"on the {count} held-out example{'s' if count > 1 else ''}"
     chosen, ended = trail.search.confirmed(steps, trail.chosen, trail.ended, where)
-    return Trail(trail.search, trail.steps, chosen, ended, (header, steps))
+    return replace(trail, chosen=chosen, ended=ended, held=(header, steps))

@@ -24,6 +24,7 @@ _WEIGHTS_ALONE = "The memory is that of the weights: what a pass holds beside th
 class Trail:
     """Where a search went: the best model of each size, the full one first; which was taken, and why it ended there.
 
+    `others`: more of the size of the one taken. `why`: why its layers went, where the way of searching does not say.
     `held`: the same models judged on the held-out examples, with the header of that reading; None: there are none.
     """
 
@@ -31,7 +32,9 @@ class Trail:
     steps: Sequence[Step]
     chosen: int
     ended: str
+    others: Sequence[Step] = ()
     held: tuple[Header, Sequence[Step]] | None = None
+    why: tuple[str, ...] = ()
 
 
 def bound(plan: Plan, anatomy: Anatomy, header: Header) -> Plan:
@@ -55,7 +58,8 @@ def front_of(
         for number, (seconds, (memory, _)) in enumerate(zip(times, needs, strict=True))
     ]
     weights = () if all(known for _, known in needs) else (_WEIGHTS_ALONE,)
-    why = search.way.why(steps[: chosen + 1], first_paths(anatomy.model, list(steps[chosen].gone)))
+    names = first_paths(anatomy.model, list(steps[chosen].gone))
+    why = trail.why or search.way.why(steps[: chosen + 1], names)
     goal = search.budget.words(search.metric, search.info.higher_is_better)
     sentences = (*why, f"It stopped there because {trail.ended}", *weights, *said)
     chosen_on = header.data if trail.held is not None else None

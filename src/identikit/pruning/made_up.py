@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import nn
 
 from identikit.compensating.compensate import check_form, compensated
-from identikit.compensating.gaps import gaps_of
+from identikit.compensating.gaps import Gap, gaps_of
 from identikit.compensating.statistics import batch_norms, reestimated
 from identikit.confidence.effect import Effect, effect
 from identikit.errors import BudgetError, DataError
@@ -31,11 +31,12 @@ _DROPPED, _ANEW = "dropped", " + statistics"
 
 @dataclass(frozen=True)
 class MadeUp:
-    """The model to ship, its plan (first paths), and what was done."""
+    """The model to ship, its plan (first paths), what was done, and what it is worth (larger is better)."""
 
     model: nn.Module
     plan: Plan
     done: Compensated
+    worth: float
 
 
 @dataclass
@@ -68,6 +69,24 @@ class MakingUp:
         """What making up for `plan`'s layers came to."""
         return self.known.get(plan.places) or self.of(plan).done
 
+    def best_of(self, plans: Sequence[Plan]) -> int:
+        """The number of the set that is worth most once made up for, by examples that decide; of equals the first.
+
+        Of the models that one is kept.
+        """
+        first, *others = plans
+        number, best = 0, self.of(first)
+        for at, plan in enumerate(others, start=1):
+            made = self.of(plan)
+            if made.worth > best.worth:
+                number, best = at, made
+        self._last = best
+        return number
+
+    def gaps(self, plan: Plan) -> list[Gap]:
+        """The gaps that dropping `plan`'s layers leaves."""
+        return gaps_of(self.anatomy, check_plan(self.anatomy, plan))
+
     def leave(self, plan: Plan) -> None:
         """Let `plan`'s layers be dropped and no more, whatever making up for them came to."""
         self.known[plan.places] = replace(_left(self.done(plan)), scores=self._scores(self._dropped(plan)))
@@ -84,15 +103,12 @@ class MakingUp:
             for name, model in list(models.items()):
                 models[name + _ANEW] = copy.deepcopy(model)
                 reestimated(anatomy, models[name + _ANEW], self.learnt)
-        best = self._best(models)
+        worths = {name: self._worth(model) for name, model in models.items()}
+        best = max(worths, key=lambda name: worths[name])  # of equals the first
         kept = best.startswith(self.form)
         done = done if kept else _left(done)
         done = replace(done, helps=best != _DROPPED, statistics=best.endswith(_ANEW), scores=self._scores(models[best]))
-        return MadeUp(models[best], own if kept else plan, done)
-
-    def _best(self, models: Mapping[str, nn.Module]) -> str:
-        """The one that scores best by the first metric; of equals the first."""
-        return max(models, key=lambda name: self._worth(models[name]))
+        return MadeUp(models[best], own if kept else plan, done, worths[best])
 
     def _worth(self, model: nn.Module) -> float:
         """The first metric on the deciding examples, turned so that larger is better."""

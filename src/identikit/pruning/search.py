@@ -54,9 +54,10 @@ class Search:
     #: What a set of layers scores once made up for, by the first metric; None where that is not asked for.
     made_up: Callable[[Plan], Score] | None = None
 
-    def steps(self, bar: Bar) -> tuple[list[Step], int, str]:
-        """The best model of each size, which one was chosen, and why the search ended there.
+    def steps(self, bar: Bar) -> tuple[list[Step], int, str, list[Step]]:
+        """The best model of each size, which one was chosen, why the search ended there, and the others of its size.
 
+        The others, the next best first, reach the budget too; there are none where the budget is a floor or a speed.
         Raises BudgetError where the budget cannot be reached, naming the nearest that can.
         """
         self._check_reachable()
@@ -67,14 +68,14 @@ class Search:
             if self.budget.floor and not self._holds(best[0]):
                 if len(steps) == 2:
                     raise BudgetError(self._too_strict(best[0]))
-                return steps, len(steps) - 2, self._why_not(steps[-2], best[0])
+                return steps, len(steps) - 2, self._why_not(steps[-2], best[0]), []
             reached = not self.budget.floor and self.budget.reached(self.amounts.of(best[0]))
             if reached and (settled := self.amounts.settled(steps)):
-                return steps, *settled
+                return steps, *settled, [] if self.budget.speedup else self._reaching(best[1:])
         if not self.budget.floor:
             last = steps[-1]
             raise BudgetError(ended_early(self.budget, len(last.gone), self.amounts.of(last)))
-        return steps, len(steps) - 1, "no further layer can go: each stack keeps one."
+        return steps, len(steps) - 1, "no further layer can go: each stack keeps one.", []
 
     def confirmed(self, steps: Sequence[Step], chosen: int, ended: str, where: str) -> tuple[int, str]:
         """The choice once more, by rows of examples that the search has not seen; `where`: which these are.
@@ -90,6 +91,9 @@ class Search:
         if at == chosen:
             return chosen, ended
         return at, f"{where} {self._why_not(steps[at], steps[at + 1])}"
+
+    def _reaching(self, steps: Sequence[Step]) -> list[Step]:
+        return [step for step in steps if self.budget.reached(self.amounts.of(step))]
 
     def _ranked(self, tried: list[Step], base: Step, bar: Bar) -> list[Step]:
         """The steps with their rows, the best first, by the way of searching; `base`: the best of the round before."""
