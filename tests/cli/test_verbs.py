@@ -196,6 +196,23 @@ def test_apply_a_point_of_a_curve(run: Run, models: Path, tmp_path: Path) -> Non
     said = run("apply", models / "classifier", curve, "--point", 3, "--to", tmp_path / "three")
     assert (said.code, said.out) == (2, "")
     assert "no point of this front has 3 layers dropped; there are 0, 1, 2." in said.err
+    assert run("apply", models / "classifier", curve, "--to", tmp_path / "chosen").code == 0
+    assert torch.equal(logits(ik.load(tmp_path / "chosen")), logits(ik.load(tmp_path / "two")))
+
+
+def test_blocks_and_their_parts(run: Run, models: Path, tmp_path: Path) -> None:
+    """What no configuration can say is refused as a checkpoint, and nothing that was measured is lost."""
+    asked = ("prune", models / "classifier", "--data", models / "labelled.csv", "--params", 0.97, "--method", "mixed")
+    said = run(*asked, "--at", "bert.encoder.layer.1", "--to", tmp_path / "x")
+    assert (said.code, said.out) == (2, "")
+    assert 'save the plan instead: format="plan"' in said.err
+    measured = (tmp_path / "x.scan.jsonl").read_text()
+    said = run(*asked, "--at", "bert.encoder.layer.1", "--to", tmp_path / "x", "--format", "plan", "--resume")
+    assert said.code == 0, said
+    front = Front.read(tmp_path / "x.front.json")
+    assert "went first: of what was left, it cost least for the parameters it saves." in front.why[0]
+    kept = [line for line in measured.splitlines() if '"places"' in line]
+    assert [line for line in (tmp_path / "x.scan.jsonl").read_text().splitlines() if '"places"' in line] == kept
 
 
 def test_apply_to_a_function(run: Run, models: Path, tmp_path: Path) -> None:

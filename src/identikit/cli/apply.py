@@ -27,12 +27,13 @@ def command(
     plan: Annotated[
         Path,
         typer.Argument(
-            help="A plan file, or the curve of a prune (.front.json) with --point.", show_default=False
+            help="A plan file, or the curve of a prune (.front.json).", show_default=False
         ),
     ],
     to: o.Folder,
     point: Annotated[
-        int | None, typer.Option(help="Of a curve: the point with so many layers dropped. No data is read.")
+        int | None,
+        typer.Option(help="Of a curve: the point with so many layers dropped; else the chosen one. No data is read."),
     ] = None,
     saved_as: o.Format = "checkpoint",
     overwrite: o.Overwrite = False,
@@ -50,8 +51,8 @@ def command(
     from identikit.surgery.remove import remove
 
     check_place(to, overwrite)
-    front = Front.read(plan) if point is not None else None
-    wanted = front.plan(point or 0) if front is not None else Plan.read(plan)
+    front = Front.read(plan) if point is not None or plan.name.endswith(".front.json") else None
+    wanted = front.plan(point) if front is not None else Plan.read(plan)
     opened = opened_model(model, task, device, dtype, trust_remote_code, seed)
     columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
     reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
@@ -83,7 +84,7 @@ def _step(front: Front | None, plan: Path, wanted: Plan, opened: Opened) -> Step
 
     if front is None:
         return Step("apply", (f"By the plan {plan.name}.",), name=opened.name, command=said())
-    step = chosen_step(front, verb="apply", at=next(point for point in front.points if point.dropped == len(wanted)))
+    step = chosen_step(front, verb="apply", at=next(each for each in front.points if each.places == wanted.places))
     made, mine = front.header, identity_of(opened.model)
     told = step.said + ((f"The curve was made by: {made.command}.",) if made.command else ())
     if (made.fingerprint, made.weights) == (mine.structure, mine.weights):
