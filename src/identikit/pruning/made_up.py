@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import nn
@@ -103,7 +103,7 @@ class MakingUp:
             for name, model in list(models.items()):
                 models[name + _ANEW] = copy.deepcopy(model)
                 reestimated(anatomy, models[name + _ANEW], self.learnt)
-        worths = {name: self._worth(model) for name, model in models.items()}
+        worths = self._worths(models)
         best = max(worths, key=lambda name: worths[name])  # of equals the first
         kept = best.startswith(self.form)
         done = done if kept else _left(done)
@@ -111,11 +111,14 @@ class MakingUp:
         return MadeUp(models[best], own if kept else plan, done, worths[best])
 
     def _worth(self, model: nn.Module) -> float:
-        """The first metric on the deciding examples, turned so that larger is better."""
+        return self._worths({self.form: model})[self.form]
+
+    def _worths(self, models: Mapping[str, nn.Module]) -> dict[str, float]:
+        """The first metric of each on the deciding examples, turned so that larger is better."""
         first = self.metrics[0]
-        rows = side_by_side(self.anatomy, {self.form: model}, self.deciding, [first], seed=self.seed)
-        score = first.aggregate(rows[self.form][first.name])
-        return score if first.higher_is_better else -score
+        rows = side_by_side(self.anatomy, models, self.deciding, [first], seed=self.seed)
+        scores = {name: first.aggregate(rows[name][first.name]) for name in models}
+        return {name: score if first.higher_is_better else -score for name, score in scores.items()}
 
     def _scores(self, model: nn.Module) -> dict[str, Score]:
         rows = side_by_side(self.anatomy, {self.form: model}, self.judging, self.metrics, seed=self.seed)

@@ -10,12 +10,13 @@ from typing import Any
 from torch import nn
 
 from identikit.families import Family
+from identikit.families.anatomy import Anatomy
 from identikit.plan import Plan
 from identikit.progress import Board, board
 from identikit.pruning.budgets import Budget
 from identikit.pruning.course import Filing, course
 from identikit.pruning.heldout import SHARE, split
-from identikit.pruning.made_up import check_compensate, making_up
+from identikit.pruning.made_up import MakingUp, check_compensate, making_up
 from identikit.pruning.mixed import MIXED, check_mixed
 from identikit.pruning.ways import check_method, way_of
 from identikit.results import Front, ScanResult
@@ -119,12 +120,15 @@ def prune(
             return course(found, parts, way, budget, bar, filing, making)
 
     plan, front, result = spread(found, lead, ray=ray, workers=workers)
-    anatomy = found.ledger.anatomy
+    smaller, plan = _smaller(found.ledger.anatomy, plan, front, making)
+    note_step(smaller, chosen_step(front, method=method))
+    return Pruned(smaller, plan, front, result)
+
+
+def _smaller(anatomy: Anatomy, plan: Plan, front: Front, making: MakingUp | None) -> tuple[nn.Module, Plan]:
+    """A model without the layers of `plan`, made up for where that helps, and its plan."""
     made_up = front.choice.compensated
     if making is not None and made_up is not None and made_up.helps:
         made = making.of(plan)
-        smaller, plan = made.model, made.plan.bound(plan.fingerprint, plan.weights, plan.model)
-    else:
-        smaller = remove(copy.deepcopy(anatomy.model), plan, inputs=anatomy.batch, family=family)
-    note_step(smaller, chosen_step(front, method=method))
-    return Pruned(smaller, plan, front, result)
+        return made.model, made.plan.bound(plan.fingerprint, plan.weights, plan.model)
+    return remove(copy.deepcopy(anatomy.model), plan, inputs=anatomy.batch, family=anatomy.family), plan

@@ -9,8 +9,8 @@ from identikit.families.anatomy import Anatomy
 from identikit.structure.packed import has_matrix
 
 
-def parts_of(anatomy: Anatomy, blocks: Sequence[str]) -> list[str]:
-    """The outermost layers inside each block that hold a matrix of weights and whose role is proved.
+def with_parts(anatomy: Anatomy, blocks: Sequence[str]) -> list[str]:
+    """The blocks, and the outermost layers inside each that hold a matrix of weights and whose role is proved.
 
     Raises RoleError where there is none.
     """
@@ -20,7 +20,7 @@ def parts_of(anatomy: Anatomy, blocks: Sequence[str]) -> list[str]:
             f"no part of a block of {type(anatomy.model).__name__} can go by itself: of none is the role proved. "
             "Use --method greedy or beam, which drop whole blocks."
         )
-    return found
+    return list(dict.fromkeys([*blocks, *found]))
 
 
 def _within(anatomy: Anatomy, path: str) -> list[str]:

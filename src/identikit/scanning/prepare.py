@@ -15,7 +15,7 @@ from identikit.metrics import Metric, resolve_all
 from identikit.plan import Plan
 from identikit.scanning.candidates import At as At
 from identikit.scanning.candidates import candidates, chosen
-from identikit.scanning.inner import parts_of
+from identikit.scanning.inner import with_parts
 from identikit.scanning.ledger import Ledger, Measuring
 from identikit.scanning.score import Score
 from identikit.sources.objects import as_data
@@ -83,9 +83,7 @@ def prepare(
         raise MetricError(f"confidence={how.confidence:g} is no share between 0 and 1, such as 0.95.")
     example = next(iter(read)) if read is not None and inputs is None else inputs
     anatomy = anatomy_of(model, example, family)
-    paths = chosen(anatomy, at)
-    if parts:
-        paths = list(dict.fromkeys([*paths, *parts_of(anatomy, paths)]))
+    paths = with_parts(anatomy, chosen(anatomy, at)) if parts else chosen(anatomy, at)
     plans = candidates(anatomy, paths, as_=as_, data=read, span=span, by=by)
     evaluator = Score(score) if score is not None else None
     if evaluator is not None and any(metric.name == evaluator.name for metric in resolved):
