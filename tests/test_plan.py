@@ -73,7 +73,10 @@ def edit(**values: Any) -> dict[str, Any]:
 ATTACKS: dict[str, tuple[Any, str]] = {
     "a list": ([], 'this plan is no plan: it lacks "format": "identikit.plan".'),
     "another format": (changed(format="x"), "is no plan"),
-    "another version": (changed(version=2), "has version 2; this identikit reads version 1."),
+    "another version": (
+        changed(version=2),
+        "has version 2; this identikit reads version 1. Update identikit, or make the plan anew with this one.",
+    ),
     "version as text": (changed(version="1"), "has version '1'"),
     "version true": (changed(version=True), "has version True"),
     "an unknown key": (changed(code="import os"), "has the unknown key 'code'."),
@@ -119,6 +122,7 @@ def test_a_wrong_plan_is_refused(name: str) -> None:
 FILES: dict[str, tuple[bytes, str]] = {
     "truncated": (json.dumps(GOOD).encode()[:-20], "is damaged"),
     "empty": (b"", "is damaged: Expecting value at line 1, column 1."),
+    "a line in a text": (b'{"model": "a\n"}', "is damaged: Invalid control character at line 1, column 13."),
     "not UTF-8": (b"\xff\xfe{", "it is not UTF-8 text"),
     "NaN": (b'{"format": NaN}', "holds NaN, which is not a JSON number."),
     "Infinity": (b'{"format": -Infinity}', "holds -Infinity, which is not a JSON number."),

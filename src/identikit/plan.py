@@ -22,6 +22,7 @@ REPLACING = ("identity", "zero", "one", "mean", "shortcut", "adapter")  # these 
 RESAMPLE = "resample"  # runs the layer, on whose other examples the result then depends
 _SEVERAL = "several"  # the weights of a union of plans that were made with different ones
 _MOST_EDITS = 100_000
+_ANEW = "Update identikit, or make the plan anew with this one."
 _TENSOR = "sha256:"  # an option whose text starts so names a tensor, which lies beside the plan
 _KEYS = {"format", "version", "model", "fingerprint", "weights", "edits"}
 Option = str | int | float | bool | None
@@ -138,7 +139,7 @@ class Plan:
             raise PlanError(f'{what} is no plan: it lacks "format": "{FORMAT}".')
         version = value.get("version")
         if type(version) is not int or version != VERSION:  # True is 1, but no version
-            raise PlanError(f"{what} has version {version!r}; this identikit reads version {VERSION}.")
+            raise PlanError(f"{what} has version {version!r}; this identikit reads version {VERSION}. {_ANEW}")
         if unknown := sorted(set(value) - _KEYS):
             raise PlanError(f"{what} has the unknown key {unknown[0]!r}.")
         for name in ("model", "fingerprint", "weights"):

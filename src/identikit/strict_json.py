@@ -47,7 +47,8 @@ def parse(text: str, what: str, error: type[IdentikitError]) -> Any:
     try:
         return json.loads(text, parse_constant=refuse_constant, parse_float=finite, object_pairs_hook=refuse_twice)
     except json.JSONDecodeError as cause:
-        raise error(f"{what} is damaged: {cause.msg} at line {cause.lineno}, column {cause.colno}.") from cause
+        wrong = cause.msg.removesuffix(" at")  # some of the library's messages end so
+        raise error(f"{what} is damaged: {wrong} at line {cause.lineno}, column {cause.colno}.") from cause
     except RecursionError as cause:
         raise error(f"{what} is nested too deeply.") from cause
     except ValueError as cause:  # an integer of thousands of digits

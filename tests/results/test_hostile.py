@@ -43,7 +43,11 @@ SPOILED: list[tuple[Change, str]] = [
         lambda h, r: h.update(format="other"),
         'scan file FILE is none: it does not start with "format": "identikit.scan".',
     ),
-    (lambda h, r: h.update(version=2), "scan file FILE has version 2; this identikit reads version 1."),
+    (
+        lambda h, r: h.update(version=2),
+        "scan file FILE has version 2; this identikit reads version 1. "
+        "Update identikit, or measure anew with this one.",
+    ),
     (lambda h, r: h.update(version=True), "has version True; this identikit reads version 1."),
     (lambda h, r: h.update(version="1"), "has version '1'; this identikit reads version 1."),
     (lambda h, r: h.update(extra=1), "line 1 has the unknown key 'extra'."),

@@ -165,7 +165,7 @@ def test_a_model_made_in_inference_mode_is_put_back() -> None:
 @pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")
 def test_lazy_layers_are_named_before_anything_runs() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.LazyLinear(4))
-    with pytest.raises(InputsError, match=r"^1 is lazy: run the model once"):
+    with pytest.raises(InputsError, match=r'^"1" is lazy: run the model once'):
         anatomy_of(model, X)
     assert isinstance(model[1], nn.LazyLinear)
     model(X)

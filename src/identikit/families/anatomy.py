@@ -124,7 +124,8 @@ def _require_made(model: nn.Module) -> None:
     for path, module in model.named_modules():
         own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
         if any(is_lazy(tensor) for tensor in own):
-            raise InputsError(f"{path or type(module).__name__} is lazy: run the model once, then it has its weights.")
+            name = f'"{path}"' if path else type(module).__name__
+            raise InputsError(f"{name} is lazy: run the model once, then it has its weights.")
     shared: Any = getattr(model, "_get_fsdp_state", None)
     if shared is not None and getattr(shared(), "_is_root", False) is None:
         raise InputsError(

@@ -94,7 +94,8 @@ def check_format(value: Any, wanted: str, version: int, what: str, *, oldest: in
     first = version if oldest is None else oldest
     if type(found) is not int or not first <= found <= version:  # True is 1, but no version
         reads = f"version {version}" if first == version else f"versions {first} to {version}"
-        raise ResultError(f"{what} has version {_shown(found)}; this identikit reads {reads}.")
+        anew = "Update identikit, or measure anew with this one."
+        raise ResultError(f"{what} has version {_shown(found)}; this identikit reads {reads}. {anew}")
     return {key: item for key, item in value.items() if key not in ("format", "version")}
 
 
