@@ -118,7 +118,11 @@ SPOILED_TEXT = [
     pytest.param(b"", "FILE is no scan file: it has no whole line. Delete it and scan again.", id="empty"),
     pytest.param(b'{"format": "identikit.sc', "it has no whole line", id="cut in the header"),
     pytest.param(b"[1, 2]\n", "scan file FILE is none", id="not an object"),
-    pytest.param(b"\xff\xfe{}\n", "line 1 is damaged: it is not UTF-8 text. Scan again", id="not UTF-8"),
+    pytest.param(
+        b"\xff\xfe{}\n",
+        "line 1 is damaged: it is not UTF-8 text. Name a file that a scan wrote, or scan",
+        id="not UTF-8",
+    ),
     pytest.param(b"\x1f\x8b\x08" + bytes(range(256)) + b"\n", "line 1 is damaged: it is not UTF-8", id="gzip"),
     pytest.param(b"HEAD" + ROW + b', "seconds": NaN}\n', "line 2 holds NaN, which is not a JSON number", id="NaN"),
     pytest.param(b"HEAD" + ROW + b', "seconds": -Infinity}\n', "line 2 holds -Infinity", id="Infinity"),

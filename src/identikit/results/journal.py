@@ -95,7 +95,7 @@ def _parse(line: bytes, what: str, path: Path, number: int) -> Any:
 
 def _fix(path: Path, number: int) -> str:
     if number == 1:
-        return " Scan again: without its first line the file is lost."
+        return " Name a file that a scan wrote, or scan again: without its first line it is lost."
     return f" Delete that line and go on with --resume: sed -i {number}d {shlex.quote(str(path))}"
 
 

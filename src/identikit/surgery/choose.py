@@ -123,7 +123,8 @@ def _require_for(model: nn.Module, plan: Plan, now: str, first: str) -> None:
             f"{type(model).__name__} is {now}. Load the model that the plan was made for."
         )
     if plan.weights and not carried(model) and plan.weights != weights_of(model):
-        warnings.warn("this plan was made with other weights of this structure.", IdentikitWarning, stacklevel=5)
+        told = "this plan was made with other weights of this structure; it is applied all the same."
+        warnings.warn(f"{told} Measure again before you rely on it.", IdentikitWarning, stacklevel=5)
     plan.require_tensors()
 
 
