@@ -1,4 +1,4 @@
-"""The part `cifar` of benchmarks/quality.py: ResNet-32's blocks dropped, batch norm's statistics estimated anew.
+"""The part `cifar` of benchmarks/quality.py: ResNet-32's blocks dropped, batch norm's statistics moved accordingly.
 
 Chosen on one half of the 1,000 images, reported on the other, then the halves the other way round: the figure is of
 all images, and none was judged by a model that was chosen, or whose statistics were taken, on it.
@@ -23,8 +23,11 @@ from torch import nn
 
 import identikit as ik
 from identikit.batches import Batch
+from identikit.compensating.statistics import moved, seen
+from identikit.families.anatomy import anatomy_of
 from identikit.metrics import resolve
 from identikit.nn import CifarResNet
+from identikit.surgery.carried import live_plans
 
 MOST = 4
 DEPTH = 32
@@ -34,57 +37,53 @@ PART = 50  # images of a batch to fit on
 GOAL = {"drop": 2, "points": 3.0}
 
 
-@contextmanager
-def own_statistics(model: nn.Module) -> Iterator[None]:
-    """Batch norm by each batch's own statistics, nothing noted down: what estimating them anew comes to."""
-    norms = [each for each in model.modules() if isinstance(each, nn.BatchNorm2d)]
-    modes = [each.training for each in norms]
-    held = [(each, each.momentum, each.num_batches_tracked.clone()) for each in norms]
-    try:
-        for each in norms:
-            each.train()
-            each.momentum = 0.0
-        yield
-    finally:
-        for (each, momentum, count), mode in zip(held, modes, strict=True):
-            each.train(mode)
-            each.momentum = momentum
-            each.num_batches_tracked.copy_(count)
+class Moving:
+    """Batch norm's statistics moved by what the absence of blocks changes on these images; for every method the same."""
 
+    def __init__(self, model: nn.Module, x: torch.Tensor) -> None:
+        self.anatomy, self.data = anatomy_of(model, x[:2]), [Batch(args=(x,), examples=len(x))]
+        self.full = seen(self.anatomy, model, self.data)
 
-def settle(model: nn.Module, x: torch.Tensor) -> None:
-    """Batch norm's statistics from one batch of images, kept."""
-    norms = [each for each in model.modules() if isinstance(each, nn.BatchNorm2d)]
-    for each in norms:
-        each.reset_running_stats()
-        each.momentum = 1.0
-        each.train()
-    with torch.no_grad():
-        model(x)
-    model.eval()
+    def settle(self, model: nn.Module) -> None:
+        moved(model, self.full, seen(self.anatomy, model, self.data))
+
+    @contextmanager
+    def judging(self, model: nn.Module) -> Iterator[None]:
+        """For a while, and then as they were."""
+        held = [(value, value.clone()) for value in model.buffers()]
+        self.settle(model)
+        try:
+            yield
+        finally:
+            for value, before in held:
+                value.copy_(before)
 
 
 def subject(model: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> Subject:
-    """The blocks that keep the shape, judged by the cross-entropy on these images as one batch."""
+    """The blocks that keep the shape, judged by how many of these images are named right; of equals the first."""
+    moving = Moving(model, x)
     stages = [[f"body.stage{stage}.{block}" for block in range(5) if stage == 1 or block] for stage in (1, 2, 3)]
     ends = np.cumsum([0, *(len(stage) for stage in stages)]).tolist()
     return Subject(
         name="ResNet-32", model=model, batches=[Batch(args=(x,), target=labels, examples=len(x))],
-        layers=tuple(path for stage in stages for path in stage), metric=resolve("loss"),
+        layers=tuple(path for stage in stages for path in stage), metric=resolve("accuracy"),
         chains=tuple(tuple(range(*pair)) for pair in itertools.pairwise(ends)),
         loss=lambda output, batch: nn.functional.cross_entropy(output, batch.target),
-        judging=own_statistics, settle=lambda smaller: settle(smaller, x),
+        judging=moving.judging, settle=moving.settle,
     )  # fmt: skip
 
 
 def searched(about: Subject, way: str) -> dict[int, Gone]:
-    """What `ik.prune` drops, each set judged with statistics of its own."""
+    """What `ik.prune` drops, each set judged with statistics of its own; what is known of a set is not asked again."""
 
-    def less_loss(model: nn.Module) -> float:
-        return -about.cost_of(model)
+    def right_share(model: nn.Module) -> float:
+        gone = frozenset(place for plan in live_plans(model) for place in plan.places)
+        if gone not in about.known:
+            about.known[gone] = about.cost_of(model)
+        return -about.known[gone]
 
     pruned = ik.prune(
-        about.model, at=list(about.layers), score=less_loss, drop=MOST, inputs=about.batches[0].head(2),
+        about.model, at=list(about.layers), score=right_share, drop=MOST, inputs=about.batches[0].head(2),
         holdout=0, progress=False, **WAYS[way],
     )  # fmt: skip
     return {drop: in_order(about, pruned.front.plan(drop).places) for drop in range(1, MOST + 1)}
@@ -115,7 +114,7 @@ def cifar(folder: Path) -> dict[str, Any]:
         about.check()
         ours = {f"ours {way}": searched(about, way) for way in OURS}
         hits.setdefault((0, "full"), []).append(right(model, x[report], labels[report]))
-        hits.setdefault((0, "full, statistics anew"), []).append(right(about.smaller(()), x[report], labels[report]))
+        hits.setdefault((0, "full, statistics moved"), []).append(right(about.smaller(()), x[report], labels[report]))
         for drop in range(1, MOST + 1):
             gone = {name: each[drop] for name, each in ours.items()}
             gone |= {name: rival(about, drop) for name, rival in RIVALS.items()}

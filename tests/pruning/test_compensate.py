@@ -194,7 +194,7 @@ def test_what_is_said_of_each_gap() -> None:
     assert "kl, not folded" in repr(found) or "folded" in found.front.to_markdown()
 
 
-def test_statistics_of_batch_norms_are_taken_anew_where_that_helps() -> None:
+def test_statistics_of_batch_norms_are_moved_where_that_helps() -> None:
     torch.manual_seed(0)
     body = nn.Sequential(*[Normed() for _ in range(4)])
     model = weigh(nn.Sequential(nn.Conv2d(3, 8, 3), body, nn.Flatten(), nn.Linear(8 * 36, 4)))

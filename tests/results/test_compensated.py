@@ -29,7 +29,7 @@ def test_sentences() -> None:
     assert DONE.sentences() == (
         '"a.1" and "a.2": folded into "a.0" (of the stream\'s spread 25.0 % differ, 50.0 % before).',
         '"a.4": not made up for, as no layer stands before it.',
-        "The running statistics of batch norms were taken anew.",
+        "The running statistics of batch norms were moved by what the removal changed.",
     )
     adapters = Compensated("adapter", (Filled(("a.1",), "a.1", 0.5, 0.25),), SCORES)
     assert adapters.sentences()[0].startswith('"a.1": made up for by a linear adapter (of the')

@@ -10,7 +10,7 @@ from torch import nn
 
 from identikit.compensating.compensate import check_form, compensated
 from identikit.compensating.gaps import Gap, gaps_of
-from identikit.compensating.statistics import batch_norms, reestimated
+from identikit.compensating.statistics import Statistics, batch_norms, moved, seen
 from identikit.confidence.effect import Effect, effect
 from identikit.errors import BudgetError, DataError
 from identikit.families.anatomy import Anatomy
@@ -26,7 +26,7 @@ from identikit.sources.readings import Data
 from identikit.surgery.choose import check_plan
 from identikit.surgery.remove import remove
 
-_DROPPED, _ANEW = "dropped", " + statistics"
+_DROPPED, _MOVED = "dropped", " + statistics"
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class MakingUp:
     confidence: float
     known: dict[tuple[str, ...], Compensated] = field(default_factory=dict)
     _last: MadeUp | None = None
+    _full: Statistics | None = None
 
     def of(self, plan: Plan) -> MadeUp:
         """`plan`'s layers dropped and made up for."""
@@ -100,15 +101,21 @@ class MakingUp:
         filled, own, done = compensated(anatomy, plan, self.learnt, self.deciding, self.form, self._worth)
         models = {_DROPPED: dropped, self.form: filled}
         if batch_norms(filled):
-            for name, model in list(models.items()):
-                models[name + _ANEW] = copy.deepcopy(model)
-                reestimated(anatomy, models[name + _ANEW], self.learnt)
+            models |= {name + _MOVED: self._moved(model) for name, model in models.items()}
         worths = self._worths(models)
         best = max(worths, key=lambda name: worths[name])  # of equals the first
         kept = best.startswith(self.form)
-        done = done if kept else _left(done)
-        done = replace(done, helps=best != _DROPPED, statistics=best.endswith(_ANEW), scores=self._scores(models[best]))
+        done, scores = done if kept else _left(done), self._scores(models[best])
+        done = replace(done, helps=best != _DROPPED, statistics=best.endswith(_MOVED), scores=scores)
         return MadeUp(models[best], own if kept else plan, done, worths[best])
+
+    def _moved(self, model: nn.Module) -> nn.Module:
+        """A copy whose batch norms' running statistics are moved by what the removal changed."""
+        if self._full is None:
+            self._full = seen(self.anatomy, self.anatomy.model, self.learnt)
+        copied = copy.deepcopy(model)
+        moved(copied, self._full, seen(self.anatomy, copied, self.learnt))
+        return copied
 
     def _worth(self, model: nn.Module) -> float:
         return self._worths({self.form: model})[self.form]

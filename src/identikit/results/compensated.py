@@ -49,7 +49,7 @@ class Compensated:
     form: "fold" or "adapter". gaps: each, in the order of the model. scores: metric to Score of the model made up for,
     on the examples that the point's own scores are of. helps: whether it was better than the layers dropped alone, by
     the first metric, on examples that the fit did not see; where not, nothing was kept of it. statistics: whether the
-    running statistics of batch norms were taken anew too. parameters: how many the adapters have. kept: the share of
+    running statistics of batch norms were moved too. parameters: how many the adapters have. kept: the share of
     the full score that is kept, or None.
     """
 
@@ -74,8 +74,9 @@ class Compensated:
         """What was done with each gap, for people."""
         if not self.helps and any(gap.after is not None for gap in self.gaps):
             return (f"Compensating ({self.form}) was tried and left: on other examples it does not help.",)
-        said = [_said(self.form, gap) for gap in self.gaps]
-        return (*said, "The running statistics of batch norms were taken anew.") if self.statistics else tuple(said)
+        said = tuple(_said(self.form, gap) for gap in self.gaps)
+        moved = ("The running statistics of batch norms were moved by what the removal changed.",)
+        return said + moved if self.statistics else said
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values."""
