@@ -38,7 +38,7 @@ GOAL = {"drop": 2, "points": 3.0}
 
 
 class Moving:
-    """Batch norm's statistics moved by what the absence of blocks changes on these images; for every method the same."""
+    """Batch norms' statistics moved by what the absence of blocks changes on these images; the same for all methods."""
 
     def __init__(self, model: nn.Module, x: torch.Tensor) -> None:
         self.anatomy, self.data = anatomy_of(model, x[:2]), [Batch(args=(x,), examples=len(x))]
