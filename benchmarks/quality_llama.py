@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import quality_text as text
 import torch
-from quality_after import FORMS, Healing
+from quality_after import Healing
 from quality_case import Gone, Subject
 from quality_intervals import paired, perplexity
 from quality_least_squares import LLAMA, chosen_span, least_squares
@@ -17,10 +17,10 @@ from quality_rivals import RIVALS
 from torch import nn
 
 MOST = 4  # of 8 layers
-METRICS = {"greedy": ("fidelity", "kl", "perplexity"), "beam 4": ("fidelity", "kl"), "span": ("kl",)}
+METRICS = {"greedy": ("fidelity", "kl"), "beam 4": ("kl",), "span": ("kl",)}
 OURS = {f"ours {way}, {metric}": (way, metric) for way, metrics in METRICS.items() for metric in metrics}
 OWN_TEXT = 1024  # blocks to heal on
-MADE_UP_FOR = "ours greedy, kl"  # whose layers are compensated
+MADE_UP_FOR = (("greedy", "fold"), ("greedy", "adapter"), ("span", "fold"))  # by kl
 Judged = dict[str, text.Figures]
 
 
@@ -74,7 +74,8 @@ def llama(folder: Path, minutes: float) -> dict[str, Any]:
             plain = [name for name in gone if name not in students and not name.startswith("random")]
             after = {name: judge.healed(gone[name], healing) for name in plain}
             after |= {name: judge.model(healing.of(each, drop)) for name, each in students.items()}
-            found[f"{8 - drop} layers, {minutes:g} minutes of healing"] = table(gone, after)
+            found[f"{8 - drop} layers, healed"] = table(gone, after)
+            found["minutes of healing"], found["steps of healing"] = minutes, dict(healing.steps)
         print(8 - drop, "layers", found, flush=True)
     return found
 
@@ -83,9 +84,9 @@ def fitted(subject: Subject, gone: dict[str, Gone], drop: int) -> dict[str, nn.M
     """What is fitted in closed form; notes down in `gone` for which layers."""
     gone["least squares"] = chosen_span(subject, drop)
     students = {"least squares": least_squares(subject, gone["least squares"], LLAMA)}
-    for form in FORMS:
-        name = f"{MADE_UP_FOR}, {form}"
-        gone[name], students[name] = made_up(subject, drop, "kl", "greedy", form)
+    for way, form in MADE_UP_FOR:
+        name = f"ours {way}, kl, {form}"
+        gone[name], students[name] = made_up(subject, drop, "kl", way, form)
     return students
 
 
