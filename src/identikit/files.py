@@ -89,6 +89,12 @@ def check_writable(path: str | Path) -> None:
             probe.unlink()
 
 
+def refuse_link(path: Path) -> None:
+    """Raise SaveError for a link under a name that nobody gave but identikit made: it would write somewhere else."""
+    if path.is_symlink():
+        raise SaveError(f"{path} is a link, and this file is identikit's own. Delete it, and go on.")
+
+
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn the system's errors while writing `path` into a SaveError that names the fix."""
@@ -144,7 +150,7 @@ def lock_of(path: str | Path) -> Path:
 def _take(lock: Path, path: Path) -> int:
     patience = time.monotonic() + _ORPHANS
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _opened(lock)
         try:
             if _try(descriptor):
                 if _same(descriptor, lock):
@@ -161,6 +167,16 @@ def _take(lock: Path, path: Path) -> int:
             raise
         os.close(descriptor)
         time.sleep(0.02)
+
+
+def _opened(lock: Path) -> int:
+    """The lock file, open. Raises SaveError for a link: whoever put it there would have us empty what it leads to."""
+    try:
+        return os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)  # Windows has no such flag
+    except OSError as cause:
+        if cause.errno == errno.ELOOP:
+            raise SaveError(f"{lock} is a link, and identikit's lock must be a file. Delete it, and go on.") from cause
+        raise
 
 
 def _try(descriptor: int) -> bool:

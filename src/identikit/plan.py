@@ -6,13 +6,13 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 from identikit import strict_json
 from identikit.errors import PlaceError, PlanError
-from identikit.places import check_path, inside, means_several, natural_key
+from identikit.places import check_path, means_several, natural_key
 
 FORMAT = "identikit.plan"
 VERSION = 1
@@ -83,7 +83,7 @@ class Plan:
             if one.at == other.at and (one.op in GROWING) == (other.op in GROWING):
                 raise PlanError(f'two different edits at "{one.at}": {one} and {other}. Keep one of them.')
         gone = {edit.at for edit in edits if edit.op in REPLACING}
-        kept = [edit for edit in edits if not any(inside(edit.at, outer) for outer in gone)]
+        kept = [edit for edit in edits if gone.isdisjoint(_above(edit.at))]
         object.__setattr__(self, "edits", frozenset(kept))
         named = {name for edit in kept for name in edit.tensors.values()}
         held = {name: value for name, value in self.tensors.items() if name in named}
@@ -195,6 +195,11 @@ def tensors_beside(path: str | Path) -> Path:
     """The file of the tensors of the plan file `path`: plan.safetensors of plan.json, mean.1.safetensors of mean.1."""
     file = Path(path)
     return file.with_name(f"{file.stem if file.suffix == '.json' else file.name}.safetensors")
+
+
+def _above(path: str) -> Iterator[str]:
+    """Every path that `path` lies strictly under, the outermost first."""
+    return accumulate(path.split(".")[:-1], lambda outer, name: f"{outer}.{name}")
 
 
 def _read_edit(value: Any, what: str) -> Edit:

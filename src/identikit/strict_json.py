@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -40,8 +41,8 @@ def parse(text: str, what: str, error: type[IdentikitError]) -> Any:
     def refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
         if len(result) != len(pairs):
-            twice = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
-            raise error(f'{what} has the key "{twice}" twice.')
+            twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+            raise error(f"{what} has the key {json.dumps(twice)[:60]} twice.")
         return result
 
     try:

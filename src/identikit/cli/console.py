@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from identikit.errors import IdentikitError
+from identikit.reporting.numbers import clean
 
 _GRACE = 3.0  # seconds
 _UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h; 1 says that an audit found a mistake
@@ -26,7 +27,7 @@ def show(*what: RenderableType) -> None:
     """Print results."""
     console = Console()
     for each in what:
-        console.print(each)
+        console.print(_shown(each) if isinstance(each, str) else each)
 
 
 def show_json(value: Any) -> None:
@@ -41,7 +42,12 @@ def heading(text: str, said: str) -> None:
 
 def note(text: str) -> None:
     """Print what happens, for a person who watches."""
-    Console(stderr=True).print(Text(text, style="dim"))
+    Console(stderr=True).print(_shown(text, style="dim"))
+
+
+def _shown(text: str, style: str = "") -> Text:
+    """`text` as it stands: no markup is read in it, and nothing in it steers the terminal."""
+    return Text("\n".join(map(clean, text.split("\n"))), style=style)
 
 
 def complain(error: BaseException | str) -> int:
@@ -50,7 +56,7 @@ def complain(error: BaseException | str) -> int:
         time.sleep(_GRACE)
     known = isinstance(error, (IdentikitError, str))
     text = str(error) if known else f"{type(error).__name__}: {error} (this is not expected; --debug shows where)"
-    line = " ".join(text.split())
+    line = clean(" ".join(text.split()))
     console = Console(stderr=True, soft_wrap=True)
     console.print(Text.assemble(("error: ", "bold red"), line))
     return error.exit_code if isinstance(error, IdentikitError) else _UNEXPECTED

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from identikit.errors import needs_extra
+from identikit.errors import ModelError, needs_extra
 from identikit.families.hushed import hushed
 from identikit.families.made import made
 
@@ -74,6 +74,9 @@ def built(architecture: str, arguments: dict[str, Any], told: dict[str, Any], *,
         import timm
     except ImportError as cause:
         raise needs_extra("timm", "timm", f"making a {architecture}") from cause
+    own = sorted(set(arguments) & set(inspect.signature(timm.create_model).parameters))
+    if own or ":" in architecture:  # it would open files, or fetch them
+        raise ModelError(f"{own[0] if own else architecture} is no part of a timm model's architecture. Save it again.")
     told = {name: value for name, value in told.items() if value is not None}
     with hushed("timm"):
         return made(

@@ -21,6 +21,7 @@ from identikit.families.transformers_files import device_of
 CONFIG = "config.json"
 INSTEAD = 'No argument of its constructor says what is left of it; save the plan instead: format="plan".'
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.pth", "*.pt")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.pth.tar")
 _OURS = "identikit-weights.safetensors"  # a plan folder's; loaded without the plan they are another model's
 
 
@@ -30,7 +31,7 @@ def is_folder(folder: Path) -> bool:
         return False
     try:
         told = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (ValueError, OSError):  # its own reader will say what is wrong with it
+    except (ValueError, OSError, RecursionError):  # its own reader will say what is wrong with it
         return False
     named = isinstance(told, dict) and "architecture" in told and "model_type" not in told
     return named and any(True for pattern in _WEIGHTS for _ in folder.glob(pattern))
@@ -65,10 +66,25 @@ def write(model: Any, folder: Path) -> None:
 
 def opened(folder: Path) -> nn.Module:
     """`timm.create_model("local-dir:FOLDER", pretrained=True)`. Raises ModelError where that fails."""
+    _refuse_code(folder)
     try:
         return _loaded(folder)
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError, AssertionError) as refused:
         raise ModelError(f'timm cannot load "{folder}": {_said(refused)}.') from refused
+
+
+def _refuse_code(folder: Path) -> None:
+    """Raise ModelError for a pickle that holds more than weights, where timm may read one: older ones would run it."""
+    if (folder / WEIGHTS).is_file():  # which timm prefers
+        return
+    for path in sorted(path for pattern in _PICKLES for path in folder.glob(pattern)):
+        try:
+            torch.load(path, map_location="meta", weights_only=True)
+        except Exception as refused:  # whatever it is: a file that this reader refuses may run code in another
+            raise ModelError(
+                f'"{path}" is damaged, or a pickle with more than weights in it, which could run code. '
+                "Only safetensors and plain weights are read: save the model again with timm.models.save_for_hf."
+            ) from refused
 
 
 def load_again(folder: Path, model: nn.Module) -> nn.Module:

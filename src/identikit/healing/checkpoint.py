@@ -51,7 +51,7 @@ class Checkpoint:
             found = torch.load(path, map_location="cpu", weights_only=True)
         except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as cause:
             raise ResultError(f"{path} is damaged, or no healing. Name another file, or {anew}.") from cause
-        if not isinstance(found, dict) or found.get("format") != FORMAT:
+        if not isinstance(found, dict) or found.get("format") != FORMAT or not isinstance(found.get("about"), dict):
             raise ResultError(f"{path} is no healing. Name another file, or {anew}.")
         theirs = found["about"]
         other = next((name for name in self._about if theirs.get(name) != self._about[name]), None)

@@ -151,5 +151,6 @@ def _original(facts: Facts) -> list[str]:
 
 def _code(text: str) -> str:
     """`text` as a code span, whatever backticks it holds."""
+    text = numbers.clean(text)  # an empty line would end the span
     ticks = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     return f"{ticks}{text}{ticks}" if len(ticks) == 1 else f"{ticks} {text} {ticks}"

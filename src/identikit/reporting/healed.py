@@ -31,7 +31,7 @@ def _distances(found: Healed) -> Table:
     for head in ("before", "after", ""):
         drawn.add_column(head, justify="right", no_wrap=True)
     change = numbers.change(found.before, found.after) if found.before else ""
-    drawn.add_row(numbers.clean(found.measure), f"{found.before:.4g}", f"{found.after:.4g}", change)
+    drawn.add_row(Text(numbers.clean(found.measure)), f"{found.before:.4g}", f"{found.after:.4g}", change)
     return drawn
 
 

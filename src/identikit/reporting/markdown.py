@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from identikit.reporting import curve, grids, page
+from identikit.reporting import curve, grids, numbers, page
 from identikit.reporting.agreements import agreements
 from identikit.reporting.grids import Grid
 from identikit.results import Front, ScanResult
@@ -51,4 +51,5 @@ def _row(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> 
 
 def escape(text: str) -> str:
     """`text` with nothing in it that Markdown, or the HTML inside it, would read as more than text."""
-    return re.sub(r"([\\`*_\[\]|<>&~$])", r"\\\1", text.replace("\n", " "))
+    told = re.sub(r"([\\`*_\[\]|<>&~$#])", r"\\\1", numbers.clean(text))
+    return re.sub(r"^\s*(\d{0,9})([-+=.)])(?=\2|\s)", r"\1\\\2", told)  # what makes a list, or a rule, at its start

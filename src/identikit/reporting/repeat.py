@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import Any
 
@@ -27,7 +28,11 @@ def scan_python(result: ScanResult) -> str:
     lines += [f"result = ik.scan(model, data, metrics={_metrics(header)}, seed={header.seed})", "print(result)"]
     best = next((row.places[0] for row in result.ranked() if len(row.places) == 1 and row.plan is None), None)
     if best is not None:
-        lines += ["", "# the same model without the layer that is missed least", f'handle = ik.bypass(model, "{best}")']
+        lines += [
+            "",
+            "# the same model without the layer that is missed least",
+            f"handle = ik.bypass(model, {_text(best)})",
+        ]
     return _safe(lines)
 
 
@@ -42,7 +47,7 @@ def front_command(front: Front) -> str:
 
 def front_python(front: Front) -> str:
     """The lines that drop the same layers from a model at hand, and save it."""
-    plain = f"ik.Plan.of({list(front.choice.places)!r})".replace("'", '"')
+    plain = f"ik.Plan.of([{', '.join(map(_text, front.choice.places))}])"
     plan = plain if front.choice.plan is None else 'ik.Plan.read("plan.json")'
     lines = ["import identikit as ik", "", *_model_and_data(front.header)[:1]]
     lines += [f"model = ik.remove(model, {plan})", 'ik.save(model, "smaller")']
@@ -72,5 +77,10 @@ def _model_and_data(header: Header) -> list[str]:
 
 
 def _metrics(header: Header) -> str:
-    names = list(header.metrics)
-    return repr(names[0] if len(names) == 1 else names).replace("'", '"')
+    names = list(map(_text, header.metrics))
+    return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+
+
+def _text(name: str) -> str:
+    """`name` as a text of Python, whatever quotes it holds: these lines are pasted and run."""
+    return json.dumps(numbers.clean(name), ensure_ascii=False)

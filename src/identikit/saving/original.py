@@ -107,7 +107,7 @@ def same_task(model: nn.Module, like: Path | None, library: str, matter: Matter)
         return library == "sentence-transformers"
     try:
         told = json.loads((like / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     told = told if isinstance(told, dict) else {}
     return "architecture" in told or told.get("architectures") == [type(model).__name__]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from identikit.errors import SaveError
-from identikit.files import check_writable, explained
+from identikit.files import check_writable, explained, refuse_link
 from identikit.results import Header, ScanResult
 from identikit.results.scan import require_same_run
 
@@ -25,6 +25,7 @@ class Filed:
             return
         check_file(to, resume=resume, overwrite=overwrite)
         new = _beside(to, ".new")
+        refuse_link(new)
         if to.exists() and (not resume or new.exists() or _beside(new, ".part").exists()):
             self._growing = new
         if resume and self._growing is not None and self._growing.exists():

@@ -16,7 +16,7 @@ import numpy as np
 from identikit import strict_json
 from identikit.crews.crew import Values
 from identikit.errors import ResultError, SaveError
-from identikit.files import explained, locked
+from identikit.files import explained, locked, refuse_link
 
 FORMAT = "identikit.part"
 
@@ -38,6 +38,7 @@ class Part:
         if self._path is None:
             return
         self._lock.enter_context(locked(self._path))
+        refuse_link(self._path)
         if self._path.exists() and not (resume or overwrite):
             raise SaveError(
                 f"{self._path} holds a scan that was cut short. Go on with it by --resume, or start anew by "
@@ -138,5 +139,5 @@ class Part:
                 return
             values = {str(name): np.array(rows, dtype=np.float64) for name, rows in value["values"].items()}
             self.known[int(value["batch"]), str(value["plan"])] = (str(value["data"]), values)
-        except (AttributeError, KeyError, TypeError, ValueError) as cause:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as cause:
             raise ResultError(f"{what} is damaged. Start anew by --overwrite.") from cause

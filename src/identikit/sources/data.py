@@ -93,7 +93,11 @@ def _pictures(table: Table, roles: Roles, opened: Opened, part: slice) -> Batch:
     """A batch of pictures."""
     assert opened.encode_images is not None  # roles_of names pictures only for a model that takes them
     assert roles.image is not None
-    images = table.rows[part][roles.image]
+    try:
+        images = table.rows[part][roles.image]
+    except Exception as error:  # whatever the library of pictures raises: one of them is damaged, or too large
+        said = (str(error).strip().splitlines() or [""])[0]
+        raise DataError(f'a picture of "{table.name}" cannot be read ({type(error).__name__}: {said}).') from error
     if any(image is None for image in images):
         raise DataError(f'"{table.name}" has rows without a picture in "{roles.image}". Take them out.')
     return opened.encode_images(images)

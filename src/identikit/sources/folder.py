@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from identikit.errors import ModelError
@@ -68,7 +68,10 @@ def check_weights(folder: Path) -> None:
             "config.json, or save the model again: model.save_pretrained(FOLDER)."
         )
     if present.suffix == ".json":
-        shards = {str(name) for name in dict(read_json(present).get("weight_map", {})).values()}
+        named = read_json(present).get("weight_map")
+        if not isinstance(named, dict):
+            raise ModelError(f'"{present}" does not say which file holds which weight. Copy it again.')
+        shards = {check_named(str(name), present) for name in named.values()}
         absent = sorted(name for name in shards if not (folder / name).is_file())
         if absent:
             raise ModelError(
@@ -82,11 +85,19 @@ def has_any(folder: Path, names: tuple[str, ...]) -> bool:
     return any((folder / name).is_file() for name in names)
 
 
+def check_named(name: str, file: Path) -> str:
+    """`name`, by which `file` names something in its own folder. Raises ModelError for one that leads out of there."""
+    path = PureWindowsPath(name)  # which knows the separators and the drives of every system
+    if path.anchor or ".." in path.parts:
+        raise ModelError(f'"{file}" names {name}, outside of its folder, which is not read. Copy it again.')
+    return name
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`. Raises ModelError where it is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ModelError(f'"{path}" cannot be read as JSON: {error}. Copy it again.') from error
     if not isinstance(value, dict):
         raise ModelError(f'"{path}" is not a JSON object. Copy it again.')

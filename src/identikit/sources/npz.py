@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ def npz_batches(file: Path, opened: Opened, *, batch_size: int, limit: int | Non
 
 
 def _arrays(file: Path) -> dict[str, Any]:
-    """The arrays by name; pickles are not opened."""
+    """The arrays by name; pickles are not opened, nor what is larger unpacked than this machine's memory."""
+    _refuse_too_large(file)
     try:
         with np.load(file, allow_pickle=False) as opened:
             return {name: opened[name] for name in opened.files}
@@ -60,6 +62,29 @@ def _arrays(file: Path) -> dict[str, Any]:
             if pickled
             else f'"{file}" cannot be read as .npz ({type(error).__name__}). Write it with numpy.savez.'
         ) from error
+
+
+def _refuse_too_large(file: Path) -> None:
+    """Raise DataError for arrays that cannot be held: a small file may unpack to any size."""
+    memory = _memory()
+    try:
+        with zipfile.ZipFile(file) as packed:  # no more than these sizes is ever read
+            size = sum(item.file_size for item in packed.infolist())
+    except (zipfile.BadZipFile, OSError):
+        return  # numpy's own reader says what is wrong with it
+    if memory is not None and size > memory:
+        raise DataError(
+            f'"{file}" is {size:,} bytes unpacked, more than the {memory:,} of this machine\'s memory. '
+            "Save fewer examples."
+        )
+
+
+def _memory() -> int | None:
+    """The bytes of memory of this machine; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def _count(file: Path, arrays: dict[str, Any], names: list[str]) -> int:

@@ -15,7 +15,7 @@ from identikit.families.hushed import hushed
 from identikit.families.transformers_quiet import silenced
 from identikit.sources.checkpoint import loading_errors, refuse_missing
 from identikit.sources.encode import SentenceEncoder
-from identikit.sources.folder import WEIGHTS, check_folder, has_any
+from identikit.sources.folder import WEIGHTS, check_folder, check_named, has_any
 from identikit.sources.opened import Opened
 
 
@@ -107,6 +107,7 @@ def _parts(folder: Path) -> list[tuple[str, str]]:
     """The folder and the class of each part of the model, in order."""
     try:
         listed = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-        return [(str(part["path"]), str(part["type"])) for part in listed]
-    except (ValueError, TypeError, KeyError) as error:
+        parts = [(str(part["path"]), str(part["type"])) for part in listed]
+    except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
         raise ModelError(f'"{folder / "modules.json"}" is damaged ({error}). Copy it again.') from error
+    return [(check_named(path, folder / "modules.json"), kind) for path, kind in parts]

@@ -154,9 +154,9 @@ def _pictures(folder: Path, limit: int | None) -> Table:
     """A folder of pictures, one subfolder a class; or a folder that `Dataset.save_to_disk` wrote."""
     from datasets import load_dataset, load_from_disk
 
-    if (folder / "dataset_info.json").is_file():
-        return _first(Table(str(folder), load_from_disk(str(folder))), limit)
     with _reading(folder) as cache:
+        if (folder / "dataset_info.json").is_file():
+            return _first(Table(str(folder), load_from_disk(str(folder))), limit)
         rows = load_dataset("imagefolder", data_dir=str(folder), split="train", cache_dir=cache, keep_in_memory=True)
     return _first(Table(str(folder), rows), limit)
 
