@@ -45,6 +45,18 @@ def test_a_star_is_one_component() -> None:
     assert expand("*", PATHS) == ["model"]
 
 
+def test_one_number_written_in_two_ways_is_two_places_in_one_order() -> None:
+    assert natural_key("a.01") != natural_key("a.1")
+    assert sorted(["a.2", "a.1", "a.01"], key=natural_key) == sorted(["a.01", "a.1", "a.2"], key=natural_key)
+
+
+def test_a_choice_is_worked_out_once_for_each_parent() -> None:
+    """Quadratic in the paths this takes minutes."""
+    experts = [f"layers.{layer}.experts.{expert}" for layer in range(40) for expert in range(128)]
+    paths = [*experts, *(f"{expert}.{part}" for expert in experts for part in ("up", "down"))]
+    assert len(expand("layers.[0:20].experts.[:64].up", paths)) == 20 * 64
+
+
 def test_natural_order() -> None:
     assert sorted(["a.10", "a.9", "a.b", "a.2.x"], key=natural_key) == ["a.2.x", "a.9", "a.10", "a.b"]
     assert inside("a.1.b", "a.1")
@@ -64,6 +76,7 @@ def test_natural_order() -> None:
         ("model.layers.[20:30]", 'no layer "model.layers.[20:30]" in Llama. "model.layers" has the layers 0 to 11.'),
         ("model.layers.[20]", 'no layer "model.layers.[20]" in Llama. "model.layers" has the layers 0 to 11.'),
         ("zzz", 'no layer "zzz" in Llama.'),
+        ("model.layers.3.attn.7", 'no layer "model.layers.3.attn.7" in Llama. Did you mean "model.layers.3.attn"?'),
     ],
 )
 def test_a_place_that_means_nothing_names_the_nearest(place: str, message: str) -> None:
@@ -72,7 +85,28 @@ def test_a_place_that_means_nothing_names_the_nearest(place: str, message: str) 
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize("place", ["model.layers.[a]", "model.layers.[1;2]", "model.layers.[]", "model.layers.[-99]"])
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ([0, 1, 2], '"the model" has the layers 0 to 2.'),
+        ([3], '"the model" has the layer 3.'),
+        ([0, 2, 5], '"the model" has the layers 0, 2, 5.'),
+        (
+            [*range(0, 60, 2)],
+            '"the model" has the layers 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22 and 18 more, up to 58.',
+        ),
+    ],
+)
+def test_only_layers_that_are_there_are_named(numbers: list[int], said: str) -> None:
+    with pytest.raises(PlaceError) as error:
+        expand("99", map(str, numbers))
+    assert str(error.value) == f'no layer "99" in this model. {said}'
+
+
+CHOICES = ["[a]", "[1;2]", "[]", "[-99]", "[-:3]", "[:-]", "[1_0]", "[+1]", "[--1]", "[1,]"]
+
+
+@pytest.mark.parametrize("place", [f"model.layers.{choice}" for choice in CHOICES])
 def test_a_choice_that_cannot_be_read(place: str) -> None:
     with pytest.raises(PlaceError) as error:
         expand(place, PATHS)
@@ -83,7 +117,9 @@ def test_a_choice_that_cannot_be_read(place: str) -> None:
     )
 
 
-@pytest.mark.parametrize("place", ["", ".", "a.", ".a", "a..b", "a/b", "../a", "a b", "a\tb", "x" * 1001, 3, None])
+@pytest.mark.parametrize(
+    "place", ["", ".", "a.", ".a", "a..b", "a/b", "../a", "a b", "a\tb", "a\x9b", "a\ud800", "x" * 1001, 3, None]
+)
 def test_what_is_no_path(place: object) -> None:
     with pytest.raises(PlaceError) as error:
         expand(place, PATHS)  # type: ignore[arg-type]

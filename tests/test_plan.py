@@ -37,6 +37,22 @@ def test_two_edits_at_one_place_are_named() -> None:
     assert message == 'two different edits at "mlp": identity at mlp and zero at mlp. Keep one of them.'
 
 
+def test_two_edits_at_one_place_are_found_beside_a_place_that_differs_by_a_zero() -> None:
+    edits = [Edit("identity", "a.1"), Edit("mean", "a.01"), Edit("zero", "a.1")]
+    assert refused(lambda: Plan(frozenset(edits))).startswith('two different edits at "a.1"')
+
+
+def test_an_option_of_1_is_not_one_of_true() -> None:
+    one, true = Edit("insert", "a", (("count", 1),)), Edit("insert", "a", (("count", True),))
+    assert one != true
+    assert len({one, true, Edit("insert", "a", {"count": 1})}) == 2  # type: ignore[arg-type]
+    assert "count=1 and insert at a count=True" in refused(lambda: Plan(frozenset([one])) | Plan(frozenset([true])))
+
+
+def test_an_option_has_one_value() -> None:
+    assert refused(lambda: Edit("mean", "a", (("x", 1), ("x", "b")))) == 'the mean at "a" has the option "x" twice.'
+
+
 def test_plans_for_different_models_do_not_unite() -> None:
     one, other = Plan(fingerprint="a", model="Llama"), Plan(fingerprint="b", model="Bert")
     assert refused(lambda: one | other) == "these plans were made for different models (Llama and Bert)."
@@ -99,6 +115,11 @@ ATTACKS: dict[str, tuple[Any, str]] = {
     "empty components": (edit(at="a..b"), "a place is a dotted path"),
     "a place with a line break": (edit(at="a\nb"), "a place is a dotted path"),
     "a place with a zero byte": (edit(at="a\0b"), "a place is a dotted path"),
+    "half a character in a place": (edit(at="a\ud800"), "a place is a dotted path"),
+    "half a character in an option": (edit(options={"a": "\ud800"}), "must be a short plain value"),
+    "a line break in an option": (edit(options={"a": "b\nc"}), "must be a short plain value"),
+    "a line break in an option's name": (edit(options={"a\n": 1}), "an option must have a short name"),
+    "a line break in the model's name": (changed(model="a\nb"), '"model" must be a short text.'),
     "a very long place": (edit(at="a" * 1001), "a place is a dotted path"),
     "wildcards": (edit(at="layers.*"), "an edit has one place"),
     "a path as an option": (edit(options={"tensor": "../x.safetensors"}), 'the option "tensor"'),

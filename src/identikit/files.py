@@ -19,8 +19,11 @@ _ORPHANS = 8.0  # seconds: workers that a killed process leaves behind see it go
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8; `path` holds the old content until the new file is whole. Raises SaveError."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write `text` as UTF-8; `path` holds the old content until the new file is whole. Raises SaveError.
+
+    Half a character (of a file name that is no text) becomes "?": UTF-8 has none.
+    """
+    write_bytes(path, text.encode("utf-8", "replace"))
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

@@ -6,7 +6,9 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import accumulate, pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,12 @@ _KEYS = {"format", "version", "model", "fingerprint", "weights", "edits"}
 Option = str | int | float | bool | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Edit:
-    """One change: `op` at the place `at`, a path of the model as it was first loaded."""
+    """One change: `op` at the place `at`, a path of the model as it was first loaded.
+
+    Equal where the JSON is: an option of 1 is not one of true, though Python calls the two equal.
+    """
 
     op: str
     at: str
@@ -46,7 +51,20 @@ class Edit:
         if means_several(self.at):
             raise PlanError(f'an edit has one place; "{self.at}" may mean several. Write one edit for each of them.')
         pairs = self.options.items() if isinstance(self.options, Mapping) else self.options
-        object.__setattr__(self, "options", tuple(sorted(pairs)))
+        pairs = tuple(sorted(pairs, key=itemgetter(0)))
+        if twice := [one for (one, _), (other, _) in pairwise(pairs) if one == other]:
+            raise PlanError(f'the {self.op} at "{self.at}" has the option "{twice[0]}" twice.')
+        object.__setattr__(self, "options", pairs)
+
+    @cached_property
+    def _same(self) -> tuple[str, str, str]:
+        return self.op, self.at, json.dumps(self.options) if self.options else ""
+
+    def __eq__(self, other: object) -> bool:
+        return self._same == other._same if isinstance(other, Edit) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._same)
 
     def __str__(self) -> str:
         options = "".join(f" {key}={value}" for key, value in self.options)
@@ -143,7 +161,7 @@ class Plan:
         if unknown := sorted(set(value) - _KEYS):
             raise PlanError(f"{what} has the unknown key {unknown[0]!r}.")
         for name in ("model", "fingerprint", "weights"):
-            if not isinstance(value.get(name, ""), str) or len(value.get(name, "")) > 200:
+            if not _short_text(value.get(name, "")):
                 raise PlanError(f'{what}: "{name}" must be a short text.')
         edits = value.get("edits")
         if not isinstance(edits, list) or len(edits) > _MOST_EDITS:
@@ -209,7 +227,7 @@ def _read_edit(value: Any, what: str) -> Edit:
     if not isinstance(op, str) or not isinstance(at, str) or not isinstance(options, dict):
         raise PlanError(f'{what}: "op" and "at" must be texts and "options" an object.')
     for key, option in options.items():
-        if not isinstance(key, str) or len(key) > 200:
+        if not _short_text(key):
             raise PlanError(f"{what}: an option must have a short name.")
         if not _plain(option):
             raise PlanError(f'{what}: the option "{key}" must be a short plain value, and no path.')
@@ -220,5 +238,10 @@ def _plain(option: Any) -> bool:
     if isinstance(option, float):
         return math.isfinite(option)
     if isinstance(option, str):
-        return len(option) <= 200 and not set(option) & set("/\\")
+        return _short_text(option) and not set(option) & set("/\\")
     return option is None or (isinstance(option, int) and abs(option) < 2**63)
+
+
+def _short_text(value: Any) -> bool:
+    """Whether `value` can stand in a message of one line and in any file: half characters can be written to none."""
+    return isinstance(value, str) and len(value) <= 200 and value.isprintable()

@@ -126,6 +126,25 @@ def test_the_same_every_time_and_for_every_size_of_block(monkeypatch: pytest.Mon
     assert effect(metric, full, edited, seed=1) == found
 
 
+class OwnKinds(Metric):
+    name = "kinds"
+
+    def values(self, output: object, batch: object, reference: object) -> object:  # type: ignore[override]
+        raise NotImplementedError
+
+    def aggregate(self, rows: Floats) -> float:
+        return float(len(np.unique(rows)))
+
+
+def test_an_interval_holds_its_effect_though_no_resample_reaches_it() -> None:
+    """Eight different answers instead of one: a resample of eight examples finds five of them or six."""
+    found = effect(OwnKinds(), np.zeros(8), np.arange(8.0))
+    assert found.effect == 7.0
+    assert found.low is not None
+    assert found.low < 6.0
+    assert found.high == 7.0
+
+
 class OwnMedian(Metric):
     name = "median"
 

@@ -85,6 +85,17 @@ SPOILED: list[tuple[Change, str]] = [
     (lambda h, r: h["sites"].update(a=None), 'site "a" must be an object with keys and values, not null.'),
     (lambda h, r: h["versions"].update(torch=2), 'version of "torch" must be a text, not a number.'),
     (lambda h, r: h.update(notes="a"), '"notes" must be a list of at most 10,000 values.'),
+    (
+        lambda h, r: h["metrics"].update({"a\nb": h["metrics"]["fidelity"]}),
+        "each key of \"metrics\" must be text of one line without control characters, not 'a\\nb'.",
+    ),
+    (lambda h, r: r.update(metric="a\x1b[2J"), '"metric" must be text of one line without control characters'),
+    (
+        lambda h, r: r.update(
+            plan={"format": "identikit.plan", "version": 1, "edits": [{"op": "zero", "at": "\ud800"}]}
+        ),
+        "a place is a dotted path such as 'encoder.layer.2'; found '\\ud800'.",
+    ),
     (lambda h, r: r.update(extra=1), "line 2 has the unknown key 'extra'."),
     (lambda h, r: r.pop("edited"), 'line 2 lacks the key "edited".'),
     (lambda h, r: r.update(edited=[1]), '"edited" must be a number, not a list.'),

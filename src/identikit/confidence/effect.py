@@ -60,6 +60,9 @@ def effect(metric: Metric, full: Floats, edited: Floats, *, confidence: float = 
         low, high, error = _paired(columns[1] - columns[0], difference, confidence)
     else:
         low, high, error = _bootstrap(metric, full, edited, confidence, seed)
+        if low is not None and high is not None:
+            # Resamples may all lie to one side (a count of different answers is smaller in each): no less is sure then.
+            low, high = min(low, difference), max(high, difference)
     return Effect(scores[0], scores[1], difference, low, high, error)
 
 

@@ -29,6 +29,10 @@ class Fields:
         """A text without surrogates, at most LONGEST_TEXT characters."""
         return check_text(self.value.get(key, default), f'{self.what}: "{key}"')
 
+    def name(self, key: str) -> str:
+        """A text that can stand in a message: of one line, without control characters."""
+        return check_name(self.value.get(key), f'{self.what}: "{key}"')
+
     def number(self, key: str) -> float:
         """A finite number."""
         return check_number(self.value.get(key), f'{self.what}: "{key}"')
@@ -79,7 +83,7 @@ class Fields:
         if not isinstance(value, dict) or len(value) > most:
             raise ResultError(f'{self.what}: "{key}" must be an object of at most {most:,} keys.')
         for name in value:
-            check_text(name, f'{self.what}: each key of "{key}"')
+            check_name(name, f'{self.what}: each key of "{key}"')
         return value
 
 
@@ -108,6 +112,13 @@ def check_text(value: Any, what: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise ResultError(f"{what} holds half a character (a lone surrogate).")
     return value
+
+
+def check_name(value: Any, what: str) -> str:
+    """`value` where it is a text that can stand in a message, as names do; ResultError otherwise."""
+    if not check_text(value, what).isprintable():
+        raise ResultError(f"{what} must be text of one line without control characters, not {_shown(value)}.")
+    return str(value)
 
 
 def check_number(value: Any, what: str) -> float:

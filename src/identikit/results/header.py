@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from identikit.errors import ResultError
-from identikit.results.fields import Fields, check_number, check_text
+from identikit.results.fields import Fields, check_name, check_number, check_text
 
 Interval = Literal["paired", "bootstrap", "none"]
 INTERVALS: tuple[Interval, ...] = ("paired", "bootstrap", "none")
@@ -105,6 +105,8 @@ class Header:
     def __post_init__(self) -> None:
         if not self.metrics:
             raise ResultError("a result needs at least one metric, such as fidelity.")
+        for name in self.metrics:
+            check_name(name, "the name of a metric")
         object.__setattr__(self, "metrics", dict(self.metrics))
         object.__setattr__(self, "sites", dict(self.sites))
         object.__setattr__(self, "versions", dict(self.versions))

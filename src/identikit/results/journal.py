@@ -166,4 +166,5 @@ def _open(path: Path) -> FileIO:
 
 
 def _line(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(", ", ": ")).encode("utf-8") + b"\n"
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(", ", ": "))
+    return text.encode("utf-8", "replace") + b"\n"  # half a character of a file name that is no text

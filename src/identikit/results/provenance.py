@@ -54,7 +54,7 @@ class Figure:
         fields = Fields(value, what, known=cls.__dataclass_fields__, needed=("metric", "edited"))
         data = fields.object("data") if value.get("data") is not None else None
         return cls(
-            fields.text("metric"),
+            fields.name("metric"),
             fields.number("edited"),
             **{name: fields.maybe(name) for name in ("full", "before", "low", "high", "confidence")},
             higher_is_better=fields.flag("higher_is_better") if "higher_is_better" in value else True,

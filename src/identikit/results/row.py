@@ -120,7 +120,7 @@ class Row:
         fields = Fields(value, what, known=_KEYS, needed=_NEEDED)
         row = cls(
             places=fields.places("places"),
-            metric=fields.text("metric"),
+            metric=fields.name("metric"),
             **{key: fields.number(key) for key in ("full", "edited", "effect")},
             low=fields.maybe("low"),
             high=fields.maybe("high"),
