@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from identikit.errors import DataError
@@ -132,6 +137,69 @@ def test_a_picture_that_is_none(tmp_path: Path, made: Path, bomb: Bomb) -> None:
     place.mkdir(parents=True)
     (place / "a.png").write_bytes(pickled(bomb))
     assert "a picture of" in refused(lambda: read_data(tmp_path / "pictures", open_model(made / "vit")), DataError)
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[str]]]:
+    """An address on this machine, and what was asked for there."""
+    asked: list[str] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as serving:
+        thread = Thread(target=serving.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{serving.server_port}/picture.png", asked
+        serving.shutdown()
+        thread.join()
+
+
+def parquet(path: Path, feature: dict[str, Any], where: str | None, content: bytes | None) -> Path:
+    """A table of one row whose picture is named by a path or an address."""
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    told = {"huggingface": json.dumps({"info": {"features": {"image": feature}}})}
+    rows = pa.array([{"bytes": content, "path": where}], type=kind)
+    if feature.get("_type") == "List":
+        rows = pa.array([[{"bytes": content, "path": where}]], type=pa.list_(kind))
+    pq.write_table(pa.table({"image": rows}).replace_schema_metadata(told), path)
+    return path
+
+
+def test_a_picture_elsewhere_is_neither_fetched_nor_opened(
+    tmp_path: Path, made: Path, server: tuple[str, list[str]]
+) -> None:
+    """A column of Parquet may say that it holds pictures, and name any file or address instead."""
+    address, asked = server
+    Image.new("RGB", (16, 16)).save(tmp_path / "secret.png")
+    opened = open_model(made / "vit")
+    for where in (address, str(tmp_path / "secret.png"), "secret.png"):
+        file = parquet(tmp_path / "a.parquet", {"_type": "Image"}, where, None)
+        assert "names a picture elsewhere" in refused(lambda file=file: read_data(file, opened), DataError)  # type: ignore[misc]
+        for kind in ({"_type": "Audio"}, {"_type": "List", "feature": {"_type": "Image"}}):
+            file = parquet(tmp_path / "a.parquet", kind, where, None)
+            refused(lambda file=file: read_data(file, opened), DataError)  # type: ignore[misc]
+    held = parquet(tmp_path / "a.parquet", {"_type": "Image"}, address, (tmp_path / "secret.png").read_bytes())
+    assert read_data(held, opened).examples == 1
+    assert asked == []
+
+
+def test_a_list_of_pictures_that_leads_out_of_its_folder(tmp_path: Path, made: Path) -> None:
+    place = tmp_path / "pictures"
+    place.mkdir()
+    for file in (tmp_path / "secret.png", place / "own.png"):
+        Image.new("RGB", (16, 16)).save(file)
+    for where in ("../secret.png", str(tmp_path / "secret.png")):
+        (place / "metadata.csv").write_text(f"file_name,label\n{where},0\n")
+        refused(lambda: read_data(place, open_model(made / "vit")), DataError)
 
 
 def test_a_saved_dataset_that_is_none(tmp_path: Path, bomb: Bomb) -> None:

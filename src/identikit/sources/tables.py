@@ -79,7 +79,7 @@ def read_table(
             reader = Dataset.from_text
         else:
             raise DataError(_unknown(file))
-        rows = reader(str(file), cache_dir=cache, keep_in_memory=True, **options)
+        rows = _holding_its_pictures(reader(str(file), cache_dir=cache, keep_in_memory=True, **options), file)
     if suffix in TEXT and not whole_text:
         rows = rows.select([index for index, line in enumerate(rows["text"]) if line.strip()], keep_in_memory=True)
     return _first(Table(str(file), rows, header), limit)
@@ -156,9 +156,31 @@ def _pictures(folder: Path, limit: int | None) -> Table:
 
     with _reading(folder) as cache:
         if (folder / "dataset_info.json").is_file():
-            return _first(Table(str(folder), load_from_disk(str(folder))), limit)
+            return _first(Table(str(folder), _holding_its_pictures(load_from_disk(str(folder)), folder)), limit)
         rows = load_dataset("imagefolder", data_dir=str(folder), split="train", cache_dir=cache, keep_in_memory=True)
     return _first(Table(str(folder), rows), limit)
+
+
+def _holding_its_pictures(rows: Any, file: Path) -> Any:
+    """`rows` without sounds, films and nested pictures. Raises DataError for a picture that lies elsewhere.
+
+    The library would open it by its path, or fetch it from its address, whichever the file names.
+    """
+    from datasets.features.features import require_decoding
+
+    opened = [name for name, feature in rows.features.items() if require_decoding(feature)]
+    for name in opened:
+        if type(rows.features[name]).__name__ != "Image":
+            rows = rows.remove_columns(name)
+            continue
+        for stored in rows.data.column(name).chunks:
+            paths = stored.field("path").filter(stored.field("bytes").is_null()).drop_null()
+            if len(paths):
+                raise DataError(
+                    f'"{file}" names a picture elsewhere, {paths[0].as_py()[:100]!a}, which is not opened. '
+                    "Write the pictures into it: the datasets library's to_parquet and save_to_disk do."
+                )
+    return rows
 
 
 def _first(table: Table, limit: int | None) -> Table:
