@@ -104,8 +104,8 @@ def test_parts_of_real_blocks(budget: dict[str, float], tmp_path: Path) -> None:
     bert = BertModel(BertConfig(num_hidden_layers=3, **shape)).eval()  # type: ignore[arg-type]
     batches = [{"input_ids": torch.randint(0, 40, (4, 9))} for _ in range(6)]
     fade(llama, "model.layers.1.mlp")
-    fade(bert, "encoder.layer.2.output.dense")
-    for model, least in ((llama, "model.layers.1.mlp"), (bert, "encoder.layer.2.output.dense")):
+    fade(bert, "encoder.layer.2.attention.output.dense")
+    for model, least in ((llama, "model.layers.1.mlp"), (bert, "encoder.layer.2.attention")):
         before = {name: value.clone() for name, value in model.state_dict().items()}
         pruned = ik.prune(model, batches, method="mixed", metrics="kl" if model is llama else "fidelity", **budget)  # type: ignore[arg-type]
         assert pruned.front.points[1].places == (least,)
@@ -142,6 +142,21 @@ def test_refusals(stack: Any, rows: Any) -> None:
         ik.prune(plain, rows, params=0.5, method="mixed")
     with pytest.raises(BudgetError, match=r"^--params 0\.001 cannot be reached: without all"):
         ik.prune(stack, rows, params=0.001, method="mixed")
+
+
+def test_what_cannot_be_taken_out_is_no_candidate_and_refused_before_any_work() -> None:
+    """BERT's MLP ends in a projection from another width: its zero would have to be run for its shape."""
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "vocab_size": 40}
+    bert = BertModel(BertConfig(num_hidden_layers=2, **shape)).eval()  # type: ignore[arg-type]
+    batches = [{"input_ids": torch.randint(0, 40, (4, 9))} for _ in range(4)]
+    pruned = ik.prune(bert, batches, method="mixed", params=0.9)
+    parts = {row.places[0].split(".", 3)[3:][0] for row in pruned.scan if row.places[0].count(".") > 2}
+    assert parts == {"attention"}
+    asked: list[Any] = []
+    with pytest.raises(RoleError, match=r'^"encoder\.layer\.0\.output\.dense" cannot be removed alone'):
+        ik.prune(bert, score=lambda model: asked.append(model) or 1.0, at="encoder.layer.*.output.dense", drop=1)
+    assert not asked
 
 
 def test_layers_are_what_the_search_without_parts_knows(rows: Any) -> None:

@@ -23,11 +23,11 @@ from identikit.results import Front, ScanResult
 from identikit.results.chosen import chosen_step
 from identikit.scanning.byte_sizes import bytes_of
 from identikit.scanning.ledger import Measuring
-from identikit.scanning.prepare import At, prepare
+from identikit.scanning.prepare import At, Candidates, prepare
 from identikit.scanning.spread import spread
 from identikit.sources.objects import as_data
 from identikit.surgery.carried_provenance import note_step
-from identikit.surgery.remove import remove
+from identikit.surgery.remove import remove, require_removable
 from identikit.surgery.resampled import refuse_for_good
 
 
@@ -110,7 +110,7 @@ def prune(
         how=Measuring(seed=seed, confidence=confidence), engine=engine, memory=bytes_of(batch_memory), keep=True,
         parts=method == MIXED,
     )  # fmt: skip
-    refuse_for_good([edit for each in found.plans.values() for edit in each], "pruned")
+    _require_removable(found)
     way = way_of(method, beam, found.ledger.anatomy, found.plans, budget)
     making = None if compensate is None else making_up(found, parts, compensate, seed=seed, confidence=confidence)
     filing = Filing(to, resume, overwrite, name, command)
@@ -123,6 +123,14 @@ def prune(
     smaller, plan = _smaller(found.ledger.anatomy, plan, front, making)
     note_step(smaller, chosen_step(front, method=method))
     return Pruned(smaller, plan, front, result)
+
+
+def _require_removable(found: Candidates) -> None:
+    """Refuse before the search what could not be taken out after it."""
+    refuse_for_good([edit for each in found.plans.values() for edit in each], "pruned")
+    for path, plan in found.plans.items():
+        for edit in plan:
+            require_removable(found.ledger.anatomy, path, edit.op)
 
 
 def _smaller(anatomy: Anatomy, plan: Plan, front: Front, making: MakingUp | None) -> tuple[nn.Module, Plan]:

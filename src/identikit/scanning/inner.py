@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.structure.packed import has_matrix
+from identikit.structure.roles import OP_OF_ROLE
+from identikit.surgery.remove import can_be_removed
 
 
 def with_parts(anatomy: Anatomy, blocks: Sequence[str]) -> list[str]:
     """The blocks, and the outermost layers inside each that hold a matrix of weights and whose role is proved.
 
-    Raises RoleError where there is none.
+    What would have to run for its output's shape is not among them: its absence saves nothing. Raises RoleError where
+    there is none.
     """
     found = [part for block in blocks for part in _within(anatomy, block)]
     if not found:
@@ -29,5 +32,7 @@ def _within(anatomy: Anatomy, path: str) -> list[str]:
         inner = f"{path}.{name}"
         if not has_matrix(child):
             continue
-        found += [inner] if anatomy.verdict(inner).ok else _within(anatomy, inner)
+        verdict = anatomy.verdict(inner)
+        goes = verdict.ok and can_be_removed(anatomy, inner, OP_OF_ROLE[verdict.role])
+        found += [inner] if goes else _within(anatomy, inner)
     return found

@@ -13,6 +13,7 @@ from identikit.errors import PlanError, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.families.plain import Family
 from identikit.plan import RESAMPLE, Edit, Option, Plan
+from identikit.structure.roles import BLOCK, OP_OF_ROLE
 from identikit.structure.stacks import stacks_around
 from identikit.surgery.around import Inside, is_edited, refuse_shared
 from identikit.surgery.carried import Carried, carried, carry, first_paths, live_plans, shortened_by
@@ -135,13 +136,28 @@ def _at_every_slot(model: nn.Module, edits: list[Edit]) -> list[Edit]:
     return [Edit(wanted[id(one)].op, path, wanted[id(one)].options) for path, one in slots if id(one) in wanted]
 
 
+def can_be_removed(anatomy: Anatomy, path: str, op: str) -> bool:
+    """Whether the layer at `path` need not run so that `op` stands in its place: something tells its output's shape."""
+    flow = anatomy.verdict(path).flow
+    return op == OP_OF_ROLE[BLOCK] or flow is None or not flow.needed
+
+
+def require_removable(anatomy: Anatomy, path: str, op: str) -> None:
+    """Raise RoleError for a layer that can be put out of action, but not taken out."""
+    if op in OP_OF_ROLE.values() and not can_be_removed(anatomy, path, op):
+        raise _cannot(path)
+
+
 def _refuse_weights_that_stay(slots: list[tuple[Edit, EditedForward]]) -> None:
     for edit, forward in slots:
         if isinstance(forward, RunAndFill):
-            raise RoleError(
-                f'"{edit.at}" cannot be removed alone: nothing else tells its output\'s shape. '
-                "Remove the branch around it."
-            )
+            raise _cannot(edit.at)
+
+
+def _cannot(path: str) -> RoleError:
+    return RoleError(
+        f'"{path}" cannot be removed alone: nothing else tells its output\'s shape. Remove the branch around it.'
+    )
 
 
 def _history(anatomy: Anatomy, plan: Plan, edits: list[Edit]) -> Carried:
