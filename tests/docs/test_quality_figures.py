@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from docs.test_figures import result
 from docs.test_scan_figures import readme
 
+ROOT = Path(__file__).parents[2]
 
 def test_two_of_six_layers() -> None:
     found = result("stsb.json")
@@ -32,3 +35,33 @@ def test_folded_beside_the_published_methods() -> None:
         assert max(others, key=lambda way: others[way]) == "least squares"
     assert four >= max(86.5, rivals[0])
     assert three >= max(85.7, rivals[1])
+
+
+SIZES = (7, 6, 5, 4)
+PERPLEXITY = "perplexity, second half"
+
+
+def test_a_language_model_beside_the_published_methods() -> None:
+    found = result("quality.json")["llama"]
+    ours, best = [], []
+    for size in SIZES:
+        lines = found[f"{size} layers"]
+        rivals = [name for name in lines if not name.startswith("ours") and name != "beaten by"]
+        ours.append(lines["ours greedy, kl, fold"][PERPLEXITY])
+        best.append(min(lines[rival][PERPLEXITY] for rival in rivals))
+        assert lines["beaten by"]["ours greedy, kl, fold"] == []
+        assert lines["beaten by"]["ours greedy, kl, adapter"] == []
+    shown = [", ".join(f"{each:.2f}" for each in row[:3]) + f" and {row[3]:.2f}" for row in (ours, best)]
+    full = found["full"][PERPLEXITY]
+    assert f"a perplexity of {shown[0]} a character at 7, 6, 5 and 4 layers (full {full:.2f})" in readme()
+    assert f"the best rival at each has {shown[1]}." in readme()
+
+
+def test_what_the_metric_chooses() -> None:
+    found = result("quality.json")["llama"]
+    four = {name: line[PERPLEXITY] for name, line in found["4 layers"].items() if name != "beaten by"}
+    said = f"a perplexity of {four['ours greedy, fidelity']:.2f}, by `kl` {four['ours greedy, kl']:.2f} "
+    assert f"{said}(the last four: {four['last layers']:.2f})" in (ROOT / "docs" / "prune.md").read_text()
+    for size in (7, 6):
+        lines = found[f"{size} layers"]
+        assert lines["ours greedy, fidelity"]["gone"] == lines["ours greedy, kl"]["gone"]
