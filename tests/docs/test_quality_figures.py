@@ -65,3 +65,17 @@ def test_what_the_metric_chooses() -> None:
     for size in (7, 6):
         lines = found[f"{size} layers"]
         assert lines["ours greedy, fidelity"]["gone"] == lines["ours greedy, kl"]["gone"]
+
+
+def test_pictures() -> None:
+    found = result("quality.json")["cifar"]
+    (two, two_folded), (four, four_folded) = (
+        [found[f"{gone} gone"][name]["accuracy"] for name in ("ours beam 4", "ours beam 4, fold")] for gone in (2, 4)
+    )
+    said = f"without two of its blocks names {two:.1f} % of 1,000 CIFAR-10 images right, and {two_folded:.1f} % folded "
+    said += f"(all blocks: {found['full']:.1f} %); without four {four:.1f} % and {four_folded:.1f} %."
+    assert said in readme()
+    assert found["full"] - two <= 3.0
+    for gone in (1, 2, 3, 4):
+        lines = {name: line["accuracy"] for name, line in found[f"{gone} gone"].items()}
+        assert lines["ours beam 4"] >= max(value for name, value in lines.items() if not name.startswith("ours"))
