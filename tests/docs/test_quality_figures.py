@@ -79,3 +79,11 @@ def test_pictures() -> None:
     for gone in (1, 2, 3, 4):
         lines = {name: line["accuracy"] for name, line in found[f"{gone} gone"].items()}
         assert lines["ours beam 4"] >= max(value for name, value in lines.items() if not name.startswith("ours"))
+
+
+def test_tables() -> None:
+    found = result("quality.json")["tabular"]["as it is"]
+    gone = found["ours greedy, fold: furthest within 1 % on the validation rows"]
+    assert [each["gone"] for each in gone] == [4, 4]
+    more = " and ".join(f"{100 * (each['test'] - 1):.1f} %" for each in gone)
+    assert f"Four of the 8 blocks of a tabular network on California Housing go, folded, for {more} more" in readme()
