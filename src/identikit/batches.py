@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
@@ -53,8 +54,8 @@ class Batch:
         return replace(self, args=args, kwargs=kwargs, target=target, examples=examples)
 
     def copied(self) -> Batch:
-        """The same batch with tensors of its own, which a model may edit in place."""
-        args, kwargs, target = map_tensors((self.args, self.kwargs, self.target), torch.clone)
+        """The same batch with tensors and caches of its own, which a model may edit in place."""
+        args, kwargs, target = map_tensors((self.args, self.kwargs, self.target), torch.clone, _own)
         return replace(self, args=args, kwargs=kwargs, target=target)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
@@ -99,23 +100,54 @@ def as_inputs(raw: Any) -> Batch:
     return as_batch(raw)
 
 
-def map_tensors(tree: Any, function: Callable[[torch.Tensor], Any]) -> Any:
+def map_tensors(
+    tree: Any, function: Callable[[torch.Tensor], Any], other: Callable[[Any], Any] = lambda value: value
+) -> Any:
     """`tree` with every tensor replaced; containers are rebuilt: tuples (named ones too), lists, model outputs, dicts.
 
-    Any other mapping (a tokenizer's BatchEncoding) becomes a dict.
+    Any other mapping (a tokenizer's BatchEncoding) becomes a dict. What is neither becomes what `other` makes of it.
     """
     if isinstance(tree, torch.Tensor):
         return function(tree)
     if isinstance(tree, tuple):
-        items = [map_tensors(item, function) for item in tree]
+        items = [map_tensors(item, function, other) for item in tree]
         return type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
     if isinstance(tree, list):
-        return [map_tensors(item, function) for item in tree]
+        return [map_tensors(item, function, other) for item in tree]
     if isinstance(tree, Mapping):
-        mapped = {key: map_tensors(value, function) for key, value in tree.items()}
+        mapped = {key: map_tensors(value, function, other) for key, value in tree.items()}
         # transformers' model outputs are dicts whose items are read as attributes.
         return replace(tree, **mapped) if is_dataclass(tree) else mapped
-    return tree
+    return other(tree)
+
+
+def _own(value: Any) -> Any:
+    """A copy of an object that keeps tensors, as a cache does: each pass of a model writes its tokens into it.
+
+    Models and functions that it refers to stay the same; so does an object without tensors, or one that no copy of
+    can be made.
+    """
+    copies: dict[int, Any] = {}
+    seen: set[int] = set()
+    open_ = [value]
+    while open_:
+        each = open_.pop()
+        if id(each) in seen or isinstance(each, (str, bytes, int, float, complex, type(None))):
+            continue
+        seen.add(id(each))
+        if isinstance(each, torch.Tensor):
+            copies[id(each)] = each.clone()
+        elif callable(each):
+            copies[id(each)] = each
+        elif isinstance(each, (Mapping, list, tuple, set)):
+            open_ += each.values() if isinstance(each, Mapping) else each
+        open_ += [] if callable(each) else getattr(each, "__dict__", {}).values()
+    if not any(isinstance(each, torch.Tensor) for each in copies.values()):
+        return value
+    try:
+        return copy.deepcopy(value, copies)
+    except (TypeError, RuntimeError, copy.Error):
+        return value
 
 
 def tensors_of(tree: Any) -> list[torch.Tensor]:
