@@ -87,6 +87,7 @@ def test_an_empty_sequential_is_a_shortcut_though_it_is_false() -> None:
 CACHED: dict[str, Callable[[nn.Module, Any], Any]] = {
     "sites": lambda model, inputs: ik.sites(model, inputs=inputs),
     "bypass": lambda model, inputs: ik.bypass(model, "model.layers.1", inputs=inputs).undo(),
+    "audit": lambda model, inputs: ik.audit(model, inputs),
     "scan": lambda model, inputs: ik.scan(model, [inputs, inputs], metrics="kl"),
 }
 

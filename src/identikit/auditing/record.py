@@ -31,7 +31,8 @@ def record(model: nn.Module, batch: Batch, *, training: bool, saved: bool = True
     with counting(model), traceless(model), torch.enable_grad():
         if training:
             _train(model)
-        args, kwargs = map_tensors((batch.args, batch.kwargs), lambda value: value.detach().clone())
+        given = batch.copied()
+        args, kwargs = map_tensors((given.args, given.kwargs), torch.Tensor.detach)
         tape = Tape(model, Visit("", model, None, 0, tensors_in((args, kwargs))), derived=not saved)
         tape.handed = [value for _, value in leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
         tape.note_own()
