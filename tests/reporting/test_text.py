@@ -146,8 +146,8 @@ def test_one_metric_alone() -> None:
 def test_hostile_names_stay_text() -> None:
     name = "[red]a[/red]\x1b[31m\n\u202egpj"
     scan = ScanResult(
-        sample.header(name=name, metrics={name: MetricInfo(True, 1.0)}, sites={}, notes=(name,)),
-        [Row(("a.[link=x]b",), name, 1.0, 0.5, -0.5)],
+        sample.header(name=name, metrics={"[red]m[/red]": MetricInfo(True, 1.0)}, sites={}, notes=(name,)),
+        [Row(("a.[link=x]b",), "[red]m[/red]", 1.0, 0.5, -0.5)],
     )
     text = as_text(scan_table(scan), 100)
     assert "[red]a[/red]\N{REPLACEMENT CHARACTER}[31m \N{REPLACEMENT CHARACTER}gpj" in text
