@@ -96,7 +96,7 @@ class Plan:
     tensors: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        edits = sorted(self.edits, key=lambda edit: (natural_key(edit.at), edit.op in GROWING, edit.op))
+        edits = sorted(self.edits, key=lambda edit: (natural_key(edit.at), edit.op in GROWING, str(edit)))
         for one, other in pairwise(edits):
             if one.at == other.at and (one.op in GROWING) == (other.op in GROWING):
                 raise PlanError(f'two different edits at "{one.at}": {one} and {other}. Keep one of them.')
