@@ -13,6 +13,11 @@ from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
 
 import identikit as ik
 from identikit.errors import BudgetError, RoleError
+from identikit.plan import Plan
+from identikit.pruning.mixed import Mixed
+from identikit.pruning.saved import Saving
+from identikit.pruning.space import Space
+from identikit.pruning.step import Step
 from small_net import Net
 
 WIDTH = 16
@@ -94,6 +99,16 @@ def test_a_block_takes_the_place_of_its_part(stack: Any, rows: Any) -> None:
     # two points with one layer dropped: the smaller one is meant
     assert pruned.front.plan(1).places == ("layers.1",)
     assert pruned.front.plan().places == pruned.front.choice.places
+
+
+def test_what_costs_and_saves_nothing_comes_last() -> None:
+    names = ["free", "cheap", "dear", "in vain"]
+    space = Space(nn.Module(), {name: Plan.of([name]) for name in names})
+    way = Mixed(space, saved=Saving(space, {"free": 1, "cheap": 8, "dear": 2, "in vain": 0}))
+    costs = {"": 0.0, "free": -0.1, "cheap": 4.0, "dear": 2.0, "in vain": 0.001}
+    tried = [Step(Plan.of([name]), (name,)) for name in reversed(names)]
+    order = way.order(tried, Step(Plan()), lambda step: costs[step.name])
+    assert [step.name for step in order] == names
 
 
 @pytest.mark.parametrize("budget", [{"params": 0.75}, {"flops": 0.75}])

@@ -6,6 +6,7 @@ and MLP apart from each other: He et al. 2024, "What matters in transformers?" (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -33,7 +34,9 @@ class Mixed(Beam):
 
         def price(step: Step) -> tuple[bool, float]:
             more, saved = cost(step) - spent, self.saved(step) - before
-            return (True, more / saved) if more > 0 and saved > 0 else (more > 0, -saved)
+            if more <= 0:
+                return False, -saved
+            return True, more / saved if saved > 0 else math.inf
 
         return sorted(tried, key=price)
 
