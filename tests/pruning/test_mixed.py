@@ -14,6 +14,7 @@ from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
 import identikit as ik
 from identikit.errors import BudgetError, RoleError
 from identikit.plan import Plan
+from identikit.pruning import saved
 from identikit.pruning.mixed import Mixed
 from identikit.pruning.saved import Saving
 from identikit.pruning.space import Space
@@ -99,6 +100,21 @@ def test_a_block_takes_the_place_of_its_part(stack: Any, rows: Any) -> None:
     # two points with one layer dropped: the smaller one is meant
     assert pruned.front.plan(1).places == ("layers.1",)
     assert pruned.front.plan().places == pruned.front.choice.places
+
+
+def test_parameters_count_where_the_flops_of_one_are_not_known(
+    stack: Any, rows: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = saved.counted
+
+    def but_one(anatomy: Any, layers: Any) -> Any:
+        return {path: count for path, count in known(anatomy, layers).items() if path != "layers.0.mlp"}
+
+    by_flops = ik.prune(stack, rows, metrics="kl", method="mixed", flops=0.9)
+    assert "for the FLOPs it saves" in by_flops.front.why[0]
+    monkeypatch.setattr(saved, "counted", but_one)
+    by_parameters = ik.prune(stack, rows, metrics="kl", method="mixed", flops=0.9)
+    assert "for the parameters it saves" in by_parameters.front.why[0]
 
 
 def test_what_costs_and_saves_nothing_comes_last() -> None:

@@ -38,7 +38,6 @@ def saving(anatomy: Anatomy, space: Space, budget: Budget) -> Saving:
 
 
 def _flops(anatomy: Anatomy, paths: Iterable[str]) -> dict[str, int] | None:
-    counts = counted(anatomy, {path: anatomy.model.get_submodule(path) for path in paths})
-    found = {path: count.flops for path, count in counts.items()}
-    known = {path: flops for path, flops in found.items() if flops is not None}
-    return known if len(known) == len(found) and any(known.values()) else None
+    layers = {path: anatomy.model.get_submodule(path) for path in paths}
+    known = {path: count.flops for path, count in counted(anatomy, layers).items() if count.flops is not None}
+    return known if known.keys() == layers.keys() and any(known.values()) else None

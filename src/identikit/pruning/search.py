@@ -57,7 +57,9 @@ class Search:
     def steps(self, bar: Bar) -> tuple[list[Step], int, str, list[Step]]:
         """The best model of each size, which one was chosen, why the search ended there, and the others of its size.
 
-        The others, the next best first, reach the budget too; there are none where the budget is a floor or a speed.
+        The others, the next best first, reach the budget too. There are none where nothing is made up for, or where
+        the budget is a floor or a speed.
+
         Raises BudgetError where the budget cannot be reached, naming the nearest that can.
         """
         self._check_reachable()
@@ -71,7 +73,7 @@ class Search:
                 return steps, len(steps) - 2, self._why_not(steps[-2], best[0]), []
             reached = not self.budget.floor and self.budget.reached(self.amounts.of(best[0]))
             if reached and (settled := self.amounts.settled(steps)):
-                return steps, *settled, [] if self.budget.speedup else self._reaching(best[1:])
+                return steps, *settled, self._reaching(best[1:])
         if not self.budget.floor:
             last = steps[-1]
             raise BudgetError(ended_early(self.budget, len(last.gone), self.amounts.of(last)))
@@ -93,6 +95,8 @@ class Search:
         return at, f"{where} {self._why_not(steps[at], steps[at + 1])}"
 
     def _reaching(self, steps: Sequence[Step]) -> list[Step]:
+        if self.made_up is None or self.budget.speedup is not None:
+            return []
         return [step for step in steps if self.budget.reached(self.amounts.of(step))]
 
     def _ranked(self, tried: list[Step], base: Step, bar: Bar) -> list[Step]:
