@@ -59,7 +59,38 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "an unknown metric": ((*OWN, "--metric", "acuracy"), 'no metric "acuracy". Did you mean "accuracy"?'),
     "an unknown function": ((*OWN, "--metric", "{m}/mine.py:to_few"), 'Did you mean "too_few"?'),
     "no such folder": (("scan", "{m}/clasifier", *SCAN), 'Did you mean "classifier"?'),
-    "an unknown option": (("scan", "{m}/classifier", "--batchsize", "3"), "No such option: --batchsize"),
+    "an unknown option": (
+        ("scan", "{m}/classifier", "--batchsize", "3"),
+        "No such option: --batchsize. Did you mean --batch-size? See identikit scan --help.",
+    ),
+    "an option cut short": (
+        ("prune", "{m}/classifier", "--over"),
+        "No such option: --over. Did you mean --overwrite? See identikit prune --help.",
+    ),
+    "an option like no other": (
+        ("sites", "{m}/classifier", "--zzz"),
+        "No such option: --zzz. See identikit sites --help.",
+    ),
+    "a word that is no choice": (
+        ("scan", "{m}/classifier", "--method", "exat"),
+        "'exat' is not one of 'exact', 'influence', 'angular', 'taylor', 'auto'. Did you mean exact? See",
+    ),
+    "a word where a number was meant": (
+        ("scan", "{m}/classifier", "--limit", "ten"),
+        "Invalid value for '--limit': it is not a whole number. See identikit scan --help.",
+    ),
+    "a word where a share was meant": (
+        ("prune", "{m}/classifier", "--keep", "most"),
+        "Invalid value for '--keep': it is not a number. See identikit prune --help.",
+    ),
+    "a number below what may be": (
+        ("scan", "{m}/classifier", "--limit", "0"),
+        "Invalid value for '--limit': it should be greater than or equal to 1. See identikit scan --help.",
+    ),
+    "no model": (
+        ("sites",),
+        "Missing argument 'MODEL'. See identikit sites --help. Example: identikit sites ./my-bert",
+    ),
     "an unknown verb": (("scna", "{m}/classifier"), "No such command 'scna'. Did you mean 'scan'? See identikit"),
     "a wrong number": (("scan", "{m}/classifier", *SCAN, "--limit", "few"), "Invalid value for '--limit'"),
     "a count of nothing": (("scan", "{m}/classifier", *SCAN, "--batch-size", "0"), "Invalid value for '--batch-size'"),

@@ -7,24 +7,33 @@ from collections.abc import Sequence
 
 import typer
 
-from identikit.cli import apply, audit, demo, export, heal, prune, report, scan, simplify, sites
+from identikit.cli import apply, audit, demo, export, heal, prune, report, scan, simplify, sites, usage
 from identikit.cli.console import complain
+from identikit.cli.flags import Group, Verb
 from identikit.errors import InputsError, RoleError
 
-#: The class of every wrong option; typer hands out this child of it alone.
-_UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
+_VERBS = {
+    "Look": (sites, audit),
+    "Measure": (scan, report),
+    "Make smaller": (prune, apply, heal, simplify, export),
+    "Try": (demo,),
+}
 _STOPPED = 130
 
 app = typer.Typer(
     name="identikit",
     help="Turn any layer of a PyTorch model into the identity: safely, measurably, for good.",
+    cls=Group,
+    epilog=prune.EXAMPLE,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (sites, scan, prune, apply, heal, simplify, export, report, audit, demo):
-    app.command(verb.__name__.rpartition(".")[2], epilog=getattr(verb, "EXAMPLE", None))(verb.command)
+for panel, verbs in _VERBS.items():
+    for verb in verbs:
+        name = verb.__name__.rpartition(".")[2]
+        app.command(name, cls=Verb, epilog=verb.EXAMPLE, rich_help_panel=panel)(verb.command)
 
 
 def _version(asked: bool) -> None:
@@ -55,10 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = app(arguments, prog_name="identikit", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = _STOPPED
-    except _UsageError as error:
-        command = error.ctx.command_path if error.ctx is not None else "identikit"
-        said = error.format_message()
-        complain(f"{said if said.endswith(('.', '?')) else said + '.'} See {command} --help.")
+    except usage.UsageError as error:
+        complain(usage.said(error))
         sys.exit(2)
     except InputsError as error:
         if debug:

@@ -26,14 +26,14 @@ def command(
     model: o.Model,
     plan: Annotated[
         Path,
-        typer.Argument(
-            help="A plan file, or the curve of a prune (.front.json).", show_default=False
-        ),
+        typer.Argument(help="A plan file, or the curve of a prune (.front.json).", metavar="PLAN", show_default=False),
     ],
     to: o.Folder,
     point: Annotated[
         int | None,
-        typer.Option(help="Of a curve: the point with so many layers dropped; else the chosen one. No data is read."),
+        typer.Option(
+            help="Of a curve: the point with so many layers dropped; else the chosen one. No data is read.", metavar="N"
+        ),
     ] = None,
     saved_as: o.Format = "checkpoint",
     overwrite: o.Overwrite = False,

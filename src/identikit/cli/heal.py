@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,46 +12,58 @@ from identikit.cli import options as o
 from identikit.cli.console import note, show, show_json, speaks
 
 EXAMPLE = "Example:  identikit heal smaller --teacher ./my-bert --data sentences.csv --to healed"
-_WAY = "How"
+_goal = partial(typer.Option, rich_help_panel="Goal")
+_way = partial(typer.Option, rich_help_panel="How")
 
 Student = Annotated[
-    str, typer.Argument(help="What prune or apply saved; or any smaller model, with --plan.", show_default=False)
+    str,
+    typer.Argument(
+        help="What prune or apply saved; or any smaller model, with --plan.", metavar="STUDENT", show_default=False
+    ),
 ]
-Teacher = Annotated[str, typer.Option("--teacher", help="The full model, named as MODEL is.", show_default=False)]
+Teacher = Annotated[
+    str, typer.Option("--teacher", help="The full model, named as MODEL is.", metavar="NAME", show_default=False)
+]
 Data = Annotated[
-    str, typer.Option("--data", help=f"{o.DATA_HELP} Or self: a language model writes its own.", show_default=False)
+    str,
+    typer.Option(
+        "--data", help=f"{o.DATA_HELP} Or self: a language model writes its own.", metavar="FILE", show_default=False
+    ),
 ]
 PlanFile = Annotated[
     Path | None,
-    typer.Option("--plan", help="What was taken out of STUDENT (plan.json, .front.json), where it does not say so."),
+    typer.Option(
+        "--plan",
+        help="What was taken out of STUDENT (plan.json, .front.json), where it does not say so.",
+        metavar="FILE",
+    ),
 ]
-Minutes = Annotated[
-    float | None, typer.Option(help="Wall time; 10 where neither steps nor epochs are given.", rich_help_panel="Goal")
-]
-Steps = Annotated[int | None, typer.Option(min=1, help="Steps at most.", rich_help_panel="Goal")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Times through the data at most.", rich_help_panel="Goal")]
-Rate = Annotated[
-    float | None, typer.Option("--lr", help="The highest learning rate; by the layers' width.", rich_help_panel=_WAY)
-]
+Minutes = Annotated[float | None, _goal(help="Wall time; 10 where neither steps nor epochs are given.", metavar="N")]
+Steps = Annotated[int | None, _goal(min=1, help="Steps at most.", metavar="N")]
+Epochs = Annotated[int | None, _goal(min=1, help="Times through the data at most.", metavar="N")]
+Rate = Annotated[float | None, _way("--lr", help="The highest learning rate; by the layers' width.", metavar="NUMBER")]
 Compare = Annotated[
     Literal["cosine", "logits", "sigmoid", "values"] | None,
-    typer.Option(help="How outputs are compared, where that should not be found out.", rich_help_panel=_WAY),
+    _way(
+        help="How outputs are compared where that is not to be found out: cosine, logits, sigmoid or values.",
+        metavar="WAY",
+    ),
 ]
-Hidden = Annotated[float, typer.Option(help="Weight of the hidden states; 0: outputs alone.", rich_help_panel=_WAY)]
-Temperature = Annotated[float, typer.Option(help="Of the logits.", rich_help_panel=_WAY)]
-Lora = Annotated[
-    int | None, typer.Option(min=1, help="Rank of adapters that learn instead of all weights.", rich_help_panel=_WAY)
-]
+Hidden = Annotated[float, _way(help="Weight of the hidden states; 0: outputs alone.", metavar="NUMBER")]
+Temperature = Annotated[float, _way(help="Of the logits.", metavar="NUMBER")]
+Lora = Annotated[int | None, _way(min=1, help="Rank of adapters that learn instead of all weights.", metavar="N")]
 Precision = Annotated[
-    Literal["bf16", "float32"] | None, typer.Option(help="bf16: mixed precision.", rich_help_panel=_WAY)
+    Literal["bf16", "float32"] | None, _way(help="bf16: mixed precision; or float32.", metavar="NAME")
 ]
-Statistics = Annotated[
-    bool, typer.Option("--batch-statistics", help="Let batch norms follow the data.", rich_help_panel=_WAY)
-]
-Every = Annotated[float, typer.Option(help="Seconds between two savings of TO.heal.", rich_help_panel=_WAY)]
+Statistics = Annotated[bool, _way("--batch-statistics", help="Let batch norms follow the data.")]
+Every = Annotated[float, _way(help="Seconds between two savings of TO.heal.", metavar="N")]
 Form = Annotated[
     Literal["checkpoint", "plan"] | None,
-    typer.Option("--format", help="A plain checkpoint, or full configuration and plan; else as STUDENT is."),
+    typer.Option(
+        "--format",
+        help="checkpoint: a plain one; plan: full configuration and plan; else as STUDENT is.",
+        metavar="FORM",
+    ),
 ]
 
 

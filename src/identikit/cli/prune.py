@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
+from identikit.cli import goals as g
+from identikit.cli import measuring as m
 from identikit.cli import options as o
 from identikit.cli.console import speaks
 from identikit.cli.scan import said
@@ -17,15 +15,13 @@ EXAMPLE = "Example:  identikit prune ./my-bert --data pairs.csv --keep 0.98 --to
 def command(
     model: o.Model,
     to: o.Folder,
-    data: Annotated[str | None, typer.Option("--data", help=o.DATA_HELP, show_default=False)] = None,
-    keep: o.Keep = None, max_drop: o.MaxDrop = None, drop: o.Drop = None, params: o.Params = None,
-    flops: o.Flops = None, speedup: o.Speedup = None, memory: o.Memory = None, saved_as: o.Format = "checkpoint",
-    method: o.Way = "greedy", beam: o.Beam = 4, compensate: o.Compensate = None,
-    metric: o.Metrics = None, at: o.At = None, as_: o.As = None,
-    resume: o.Resume = False, overwrite: o.Overwrite = False, score: o.Score = None,
-    confidence: Annotated[float, typer.Option(help="Of the error bars.")] = 0.95,
-    engine: o.Engine = "auto", batch_memory: o.BatchMemory = None,
-    ray: o.Ray = None, workers: o.Workers = None,
+    data: o.DataFile = None,
+    keep: g.Keep = None, max_drop: g.MaxDrop = None, drop: g.Drop = None, params: g.Params = None,
+    flops: g.Flops = None, speedup: g.Speedup = None, memory: g.Memory = None, saved_as: o.Format = "checkpoint",
+    method: g.Way = "greedy", beam: g.Beam = 4, compensate: g.Compensate = None,
+    metric: m.Metrics = None, at: m.At = None, as_: m.As = None,
+    resume: o.Resume = False, overwrite: o.Overwrite = False, score: m.Score = None, confidence: g.Bars = 0.95,
+    engine: m.Engine = "auto", batch_memory: m.BatchMemory = None, ray: m.Ray = None, workers: m.Workers = None,
     task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, device_map: o.DeviceMap = None,
     trust_remote_code: o.Trust = False,
     text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,

@@ -14,9 +14,10 @@ EXAMPLE = "Example:  identikit report scan.jsonl --to report.html"
 
 def command(
     results: Annotated[
-        list[Path], typer.Argument(help="scan.jsonl, front.json, or both of one run.", show_default=False)
+        list[Path],
+        typer.Argument(help="scan.jsonl, front.json, or both of one run.", metavar="RESULTS", show_default=False),
     ],
-    to: Annotated[Path, typer.Option("--to", help="The page to write.")] = Path("report.html"),
+    to: Annotated[Path, typer.Option("--to", help="The page to write.", metavar="FILE")] = Path("report.html"),
 ) -> None:
     """Draw a scan (JSON Lines) or a prune's curve (front.json) as one self-contained HTML page."""
     from identikit.reporting.html import report

@@ -9,23 +9,25 @@ from typing import Annotated
 
 import typer
 
+from identikit.cli import measuring as m
 from identikit.cli import options as o
 from identikit.cli.console import note, show, show_json, speaks
 
+_TO = "A file that takes each row as it is measured."
 EXAMPLE = "Example:  identikit scan ./my-bert --data pairs.csv --to scan.jsonl"
 
 
 def command(
     model: o.Model,
-    data: Annotated[str | None, typer.Option("--data", help=o.DATA_HELP, show_default=False)] = None,
-    metric: o.Metrics = None,
-    method: o.Method = "exact",
-    at: o.At = None, span: o.Span = None, by: o.By = None, as_: o.Replace = None,
-    to: Annotated[Path | None, typer.Option("--to", help="A file that takes each row as it is measured.")] = None,
-    resume: o.Resume = False, overwrite: o.Overwrite = False, score: o.Score = None,
-    confidence: o.Sure = None, race: o.Race = None, least: o.Least = None,
-    engine: o.Engine = "auto", batch_memory: o.BatchMemory = None, costs: o.Costs = True,
-    ray: o.Ray = None, workers: o.Workers = None,
+    data: o.DataFile = None,
+    metric: m.Metrics = None,
+    method: m.Method = "exact",
+    at: m.At = None, span: m.Span = None, by: m.By = None, as_: m.Replace = None,
+    to: Annotated[Path | None, typer.Option("--to", help=_TO, metavar="FILE", show_default=False)] = None,
+    resume: o.Resume = False, overwrite: o.Overwrite = False, score: m.Score = None,
+    confidence: m.Sure = None, race: m.Race = None, least: m.Least = None,
+    engine: m.Engine = "auto", batch_memory: m.BatchMemory = None, costs: m.Costs = True,
+    ray: m.Ray = None, workers: m.Workers = None,
     task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, device_map: o.DeviceMap = None,
     trust_remote_code: o.Trust = False,
     text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,

@@ -18,7 +18,7 @@ _TO = "A .pt2 or .onnx file; or a folder, where layers without weights went alon
 
 def command(
     model: o.Model,
-    to: Annotated[Path | None, typer.Option("--to", help=_TO, show_default=False)] = None,
+    to: Annotated[Path | None, typer.Option("--to", help=_TO, metavar="PATH", show_default=False)] = None,
     overwrite: o.Overwrite = False,
     data: o.Example = None,
     task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, trust_remote_code: o.Trust = False,

@@ -10,12 +10,13 @@ import typer
 from identikit.cli import options as o
 from identikit.cli.console import show, show_json
 
+_AT = "Ask about these layers; inner roles are proved then."
 EXAMPLE = 'Example:  identikit sites ./my-bert --at "encoder.layer.0.*"'
 
 
 def command(
     model: o.Model,
-    at: Annotated[str | None, typer.Option("--at", help="Ask about these layers; inner roles are proved then.")] = None,
+    at: Annotated[str | None, typer.Option("--at", help=_AT, metavar="PLACE")] = None,
     data: o.Example = None,
     task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, trust_remote_code: o.Trust = False,
     text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,
