@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from identikit.reporting import glyphs, numbers, page
+from identikit.reporting import glyphs, numbers, page, styles
 
 _LEAST_BAR, _LONGEST_BAR = 6, 24
 _HEADS = ("layer", "kind", "cost of its absence", "", "parameters", "time", "FLOPs", "memory")
@@ -56,9 +56,10 @@ def drawn(table: page.CostTable, width: int) -> list[RenderableType]:
             style = "dim" if number == 1 else ""
             grid.add_column(head if used else "", no_wrap=True, justify="right" if number > 3 else "left", style=style)
     for line, each in zip(table.lines, cells, strict=True):
-        style = "green" if line.cheapest else "dim" if line.tie else ""
+        style = styles.BEST if line.cheapest else "dim" if line.tie else styles.USUAL
+        name = f"bold {styles.BEST}" if line.cheapest else styles.USUAL
         texts = (
-            Text(numbers.shorten(each.place, layout.place), style="bold green" if line.cheapest else ""),
+            Text(numbers.shorten(each.place, layout.place), style=name),
             Text(each.kind if len(each.kind) <= layout.kind else each.kind[: layout.kind - 1] + "…"),
             Text(each.cost, style=style),
             _bar(line, table.reach, layout.bar),
@@ -121,8 +122,8 @@ def _bar(line: page.CostLine, reach: float, width: int) -> Text:
     if abs(line.value) > reach:
         drawn = drawn[:-1] + "→"
     if line.value < 0:
-        return Text(drawn, style="green")
-    return Text(drawn, style="green" if line.cheapest else "dim" if line.tie else "yellow")
+        return Text(drawn, style=styles.BEST)
+    return Text(drawn, style=styles.BEST if line.cheapest else "dim" if line.tie else styles.USUAL)
 
 
 def _legend(table: page.CostTable, layout: _Layout) -> list[Text]:

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from identikit.reporting import numbers
+from identikit.reporting import numbers, styles
 from identikit.reporting.text import Fitted, as_text
 from identikit.results.finding import Finding, Findings
 
@@ -31,7 +31,7 @@ def findings_table(findings: Findings) -> Fitted:
         drawn.add_column("finding", overflow="fold")
         for first, *others in together.values():
             where = numbers.shorten(numbers.clean(first.module) or "the model", max(12, width // 3))
-            level = Text(first.level, style="bold red" if first.level == "mistake" else "yellow")
+            level = Text(first.level, style=styles.WRONG if first.level == "mistake" else styles.BEWARE)
             drawn.add_row(level, Text(where), Group(*_said(first, others)))
         return Group(drawn, Text(), *_summary(findings)) if findings else Group(*_summary(findings))
 

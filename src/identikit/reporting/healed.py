@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from identikit.reporting import numbers
+from identikit.reporting import numbers, styles
 from identikit.reporting.text import Fitted, as_text
 from identikit.results.healed import Healed
 
@@ -19,7 +19,7 @@ def healed_table(found: Healed) -> Fitted:
     def build(width: int) -> Group:
         parts: list[RenderableType] = [Text(numbers.clean(found.model), style="bold"), _distances(found), Text()]
         parts += [Text(line) for line in _lines(found)]
-        parts += [Text(numbers.clean(note), style="yellow") for note in found.notes]
+        parts += [Text(numbers.clean(note), style=styles.BEWARE) for note in found.notes]
         return Group(*parts)
 
     return Fitted(build)

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from identikit.reporting import numbers
+from identikit.reporting import numbers, styles
 from identikit.reporting.text import Fitted, as_text
 from identikit.results.simplified import Left, Simplified
 
@@ -78,7 +78,7 @@ def _left(left: tuple[Left, ...]) -> list[tuple[str, list[str]]]:
 
 
 def _left_line(why: str, places: list[str]) -> Text:
-    return Text(f"left: {_named(places)} ({why})", style="yellow")
+    return Text(f"left: {_named(places)} ({why})", style=styles.BEWARE)
 
 
 def _proof(found: Simplified) -> str:

@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from identikit.reporting import cost_table, curve, glyphs, numbers, page
+from identikit.reporting import cost_table, curve, glyphs, numbers, page, styles
 from identikit.reporting.agreements import agreements
 from identikit.results import Front, ScanResult
 from identikit.results.compensated import FORMS
@@ -81,7 +81,7 @@ def sites_table(sites: Iterable[SiteLike]) -> Fitted:
             path = Text(numbers.shorten(numbers.clean(site.path), min(longest, max(16, width - 50))))
             kind = numbers.clean(site.kind)
             kind = kind if len(kind) <= 20 else kind[:19] + "…"
-            verdict = Text(numbers.clean(site.verdict), style="green" if ok else "yellow")
+            verdict = Text(numbers.clean(site.verdict), style=styles.BEST if ok else styles.BEWARE)
             drawn.add_row(path, Text(kind, style="dim"), Text(site.role), Text(numbers.count(site.parameters)), verdict)
         ready = sum(site.verdict == "ok" for site in found)
         said = f"{numbers.plural(len(found), 'site')}, {ready:,} of them ready to be edited"
@@ -115,7 +115,7 @@ def _curve(columns: dict[str, list[str]], width: int) -> Table:
         drawn.add_column(Text(head), justify="right" if right else "left", no_wrap=head != "layers", overflow="fold")
     for row in zip(*columns.values(), strict=True):
         texts = [numbers.fitted(cell, max(12, width - others)) for cell in row]
-        drawn.add_row(*map(Text, texts), style="bold green" if row[-1] == "◂" else "")
+        drawn.add_row(*map(Text, texts), style=f"bold {styles.BEST}" if row[-1] == "◂" else styles.USUAL)
     return drawn
 
 
