@@ -247,7 +247,7 @@ def test_a_defect_is_called_one(run: Run, models: Path, monkeypatch: pytest.Monk
     """Not the user's mistake: exit code 70 (1 is a mistake that an audit found), one line, and how to see more."""
     from identikit.cli import opening
 
-    def broken(*arguments: Any) -> Any:
+    def broken(*arguments: Any, **options: Any) -> Any:
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(opening, "opened_model", broken)
@@ -259,7 +259,7 @@ def test_a_defect_is_called_one(run: Run, models: Path, monkeypatch: pytest.Monk
 def test_interrupted(run: Run, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from identikit.cli import opening
 
-    def stopped(*arguments: Any) -> Any:
+    def stopped(*arguments: Any, **options: Any) -> Any:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(opening, "opened_model", stopped)

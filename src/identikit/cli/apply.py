@@ -11,6 +11,7 @@ import typer
 
 from identikit.cli import options as o
 from identikit.cli.console import note
+from identikit.cli.opening import Asked, asking
 from identikit.errors import IdentikitWarning
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 EXAMPLE = "Example:  identikit apply ./my-bert plan.json --to smaller"
 
 
+@asking
 def command(
     model: o.Model,
+    asked: Asked,
     plan: Annotated[
         Path,
         typer.Argument(help="A plan file, or the curve of a prune (.front.json).", metavar="PLAN", show_default=False),
@@ -38,12 +41,8 @@ def command(
     saved_as: o.Format = "checkpoint",
     overwrite: o.Overwrite = False,
     data: o.Example = None,
-    task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, trust_remote_code: o.Trust = False,
-    text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,
-    batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, seed: o.Seed = 0,
 ) -> None:  # fmt: skip
     """Take out of a model what a plan says, and save the rest, proved."""
-    from identikit.cli.opening import example_inputs, opened_model
     from identikit.plan import Plan
     from identikit.results import Front
     from identikit.saving.folder import check_place
@@ -53,10 +52,8 @@ def command(
     check_place(to, overwrite)
     front = Front.read(plan) if point is not None or plan.name.endswith(".front.json") else None
     wanted = front.plan(point) if front is not None else Plan.read(plan)
-    opened = opened_model(model, task, device, dtype, trust_remote_code, seed)
-    columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
-    reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
-    inputs = example_inputs(data, opened, **columns, **reading)
+    opened = asked.model(model)
+    inputs = asked.example(data, opened)
     step = _step(front, plan, wanted, opened)
     smaller = remove(opened.model, wanted, inputs=inputs)
     note_step(smaller, step)

@@ -27,14 +27,16 @@ def command(
 ) -> None:
     """The main job on the real all-MiniLM-L6-v2: scan, prune, save, reload without identikit, compare."""
     from identikit.cli.job import prune_and_save, singles
-    from identikit.cli.opening import opened_data, opened_model
+    from identikit.cli.opening import Asked
     from identikit.cli.witness import compare_in_fresh_process
     from identikit.reporting.text import front_table, scan_table, summary_table
 
     pairs = str(files("identikit") / "demo" / "pairs.csv")
     heading("1. A real model and pairs of sentences", "all-MiniLM-L6-v2: BERT, 6 layers")
-    opened = opened_model(_model_folder(), None, device, None, False, seed)
-    data = opened_data(pairs, opened, batch_size=batch_size, max_length=max_length, limit=limit, seed=seed)
+    asked = Asked(device=device, batch_size=batch_size, max_length=max_length, limit=limit, seed=seed)
+    opened = asked.model(_model_folder())
+    data = asked.data(pairs, opened)
+    assert data is not None  # a file was named
     data.name = "pairs.csv"
     to.mkdir(parents=True, exist_ok=True)
 

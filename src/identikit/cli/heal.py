@@ -10,6 +10,7 @@ import typer
 
 from identikit.cli import options as o
 from identikit.cli.console import note, show, show_json, speaks
+from identikit.cli.opening import Asked, asking
 
 EXAMPLE = "Example:  identikit heal smaller --teacher ./my-bert --data sentences.csv --to healed"
 _goal = partial(typer.Option, rich_help_panel="Goal")
@@ -67,35 +68,31 @@ Form = Annotated[
 ]
 
 
+@asking
 def command(
-    student: Student, teacher: Teacher, data: Data, to: o.Folder,
+    student: Student, teacher: Teacher, data: Data, to: o.Folder, asked: Asked,
     minutes: Minutes = None, steps: Steps = None, epochs: Epochs = None, plan: PlanFile = None,
     resume: o.Resume = False, overwrite: o.Overwrite = False, saved_as: Form = None,
     lr: Rate = None, compare: Compare = None, hidden: Hidden = 1.0, temperature: Temperature = 1.0,
     lora: Lora = None, precision: Precision = None, batch_statistics: Statistics = False, save_every: Every = 60.0,
-    task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, trust_remote_code: o.Trust = False,
-    text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,
-    batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, seed: o.Seed = 0,
     as_json: o.Json = False,
 ) -> None:  # fmt: skip
     """Let a smaller model learn from the full one what it says and what goes on inside it; save it, proved."""
     from identikit.cli.healing import healed_and_saved, student_of
-    from identikit.cli.opening import opened_data, opened_model
     from identikit.reporting.healed import healed_table
     from identikit.saving.folder import check_place
 
     check_place(to, overwrite)
-    full = opened_model(teacher, task, device, dtype, trust_remote_code, seed)
-    smaller, form = student_of(student, teacher, plan, task, device, dtype, trust_remote_code, seed)
-    columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
-    reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
+    full = asked.model(teacher)
+    smaller, form = student_of(student, teacher, plan, asked)
     own = data == "self"
-    read = data if own else opened_data(data, full, **columns, **reading)
-    more: dict[str, Any] = {"batch_size": batch_size, "limit": limit} if own else {}
+    read = data if own else asked.data(data, full)
+    more: dict[str, Any] = {"batch_size": asked.batch_size, "limit": asked.limit} if own else {}
     found = healed_and_saved(
         smaller, full, read, to, saved_as or form, resume=resume, overwrite=overwrite,
         minutes=minutes, steps=steps, epochs=epochs, lr=lr, compare=compare, hidden=hidden, temperature=temperature,
-        lora=lora, precision=precision, batch_statistics=batch_statistics, save_every=save_every, seed=seed, **more,
+        lora=lora, precision=precision, batch_statistics=batch_statistics, save_every=save_every,
+        seed=asked.seed, **more,
     )  # fmt: skip
     if not speaks():
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import nn
 
+    from identikit.cli.opening import Asked
     from identikit.plan import Plan
     from identikit.results.healed import Healed
     from identikit.sources.opened import Opened
@@ -24,16 +25,12 @@ class Smaller:
     folder: Path | None
 
 
-def student_of(
-    name: str, teacher: str, plan: Path | None, task: str | None, device: str, dtype: str | None,
-    trust_remote_code: bool, seed: int,
-) -> tuple[Smaller, Form]:  # fmt: skip
+def student_of(name: str, teacher: str, plan: Path | None, asked: Asked) -> tuple[Smaller, Form]:
     """The model that `name` means, carrying its plan, and the form in which it was saved.
 
     A folder that identikit wrote says what was taken out; where only the user's code makes the full model, that is the
     teacher's. `plan`: a file that says it of any other. Raises PlanError where the model carries one already.
     """
-    from identikit.cli.opening import opened_model
     from identikit.errors import PlanError
     from identikit.functions import names_function
     from identikit.saving.layout import PLAN, PLAN_WEIGHTS
@@ -41,13 +38,13 @@ def student_of(
     from identikit.surgery.carried import Carried, carried, carry, shortened_by
 
     place = Path(name).expanduser()
-    how: dict[str, Any] = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code}
+    how: dict[str, Any] = {"device": asked.device, "dtype": asked.dtype, "trust_remote_code": asked.trust_remote_code}
     if (place / PLAN).is_file():
-        code = opened_model(teacher, task, device, dtype, trust_remote_code, seed) if names_function(teacher) else None
+        code = asked.model(teacher) if names_function(teacher) else None
         model = load(place, code.model, inputs=code.inputs, **how) if code is not None else load(place, **how)
         found = Smaller(model, place)
     else:
-        opened = opened_model(name, task, device, dtype, trust_remote_code, seed)
+        opened = asked.model(name)
         found = Smaller(opened.model, opened.folder)
     if plan is not None:
         if carried(found.model) is not None:

@@ -6,14 +6,17 @@ from identikit.cli import goals as g
 from identikit.cli import measuring as m
 from identikit.cli import options as o
 from identikit.cli.console import speaks
+from identikit.cli.opening import Asked, asking
 from identikit.cli.scan import said
 from identikit.errors import SaveError
 
 EXAMPLE = "Example:  identikit prune ./my-bert --data pairs.csv --keep 0.98 --to smaller"
 
 
+@asking
 def command(
     model: o.Model,
+    asked: Asked,
     to: o.Folder,
     data: o.DataFile = None,
     keep: g.Keep = None, max_drop: g.MaxDrop = None, drop: g.Drop = None, params: g.Params = None,
@@ -22,29 +25,22 @@ def command(
     metric: m.Metrics = None, at: m.At = None, as_: m.As = None,
     resume: o.Resume = False, overwrite: o.Overwrite = False, score: m.Score = None, confidence: g.Bars = 0.95,
     engine: m.Engine = "auto", batch_memory: m.BatchMemory = None, ray: m.Ray = None, workers: m.Workers = None,
-    task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, device_map: o.DeviceMap = None,
-    trust_remote_code: o.Trust = False,
-    text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,
-    batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, holdout: o.HoldOut = 0.25,
-    seed: o.Seed = 0, as_json: o.Json = False,
+    device_map: o.DeviceMap = None, holdout: o.HoldOut = 0.25, as_json: o.Json = False,
 ) -> None:  # fmt: skip
     """Drop the layers your data miss least; save what is left as a checkpoint of its own library, proved."""
     from identikit.cli.job import prune_and_save, show_pruned
-    from identikit.cli.opening import opened_data, opened_model
     from identikit.saving.folder import check_place
 
     check_place(to, overwrite)
     if compensate == "adapter" and saved_as == "checkpoint":
         raise SaveError("--compensate adapter needs --format plan: no library's checkpoint has layers for adapters.")
-    opened = opened_model(model, task, device, dtype, trust_remote_code, seed, device_map)
-    columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
-    reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
-    read = opened_data(data, opened, **columns, **reading) if data is not None else None
+    opened = asked.model(model, device_map)
+    read = asked.data(data, opened)
     pruned, files = prune_and_save(
         opened, read, to, saved_as, page=to.with_name(to.name + ".report.html"), resume=resume, overwrite=overwrite,
         keep=keep, max_drop=max_drop, drop=drop, params=params, flops=flops, speedup=speedup, memory=memory,
         holdout=holdout, method=method, beam=beam, compensate=compensate, at=at, metrics=metric or "fidelity", as_=as_,
-        score=score, seed=seed, confidence=confidence, engine=engine, batch_memory=batch_memory, ray=ray,
+        score=score, seed=asked.seed, confidence=confidence, engine=engine, batch_memory=batch_memory, ray=ray,
         workers=workers, name=model, command=said(),
     )  # fmt: skip
     if speaks():

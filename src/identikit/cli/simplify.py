@@ -9,6 +9,7 @@ import typer
 
 from identikit.cli import options as o
 from identikit.cli.console import note, show, show_json
+from identikit.cli.opening import Asked, asking
 from identikit.errors import SaveError
 
 EXAMPLE = "Example:  identikit simplify timm:repvgg_a0 --to repvgg.pt2"
@@ -16,28 +17,24 @@ _FILES = (".pt2", ".onnx")
 _TO = "A .pt2 or .onnx file; or a folder, where layers without weights went alone. Without: only say what would go."
 
 
+@asking
 def command(
     model: o.Model,
+    asked: Asked,
     to: Annotated[Path | None, typer.Option("--to", help=_TO, metavar="PATH", show_default=False)] = None,
     overwrite: o.Overwrite = False,
     data: o.Example = None,
-    task: o.Task = None, device: o.Device = "auto", dtype: o.Dtype = None, trust_remote_code: o.Trust = False,
-    text: o.Text = None, text_pair: o.TextPair = None, target: o.Target = None, no_header: o.NoHeader = False,
-    batch_size: o.BatchSize = 32, max_length: o.MaxLength = None, limit: o.Limit = None, seed: o.Seed = 0,
     as_json: o.Json = False,
 ) -> None:  # fmt: skip
     """Strip what changes nothing, fold norms and linear layers together, proved equal; write what is left."""
-    from identikit.cli.opening import example_inputs, opened_model
     from identikit.reporting.simplified import simplified_table
     from identikit.simplifying.record import simplified
     from identikit.simplifying.simplify import simplify
 
     if to is not None:
         _check_place(to, overwrite)
-    opened = opened_model(model, task, device, dtype, trust_remote_code, seed)
-    columns = {"text": text, "text_pair": text_pair, "target": target, "no_header": no_header}
-    reading = {"batch_size": batch_size, "max_length": max_length, "limit": limit, "seed": seed}
-    inputs = example_inputs(data, opened, **columns, **reading)
+    opened = asked.model(model)
+    inputs = asked.example(data, opened)
     simpler = simplify(opened.model, inputs)
     found = simplified(simpler)
     if to is not None:
