@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from identikit.errors import SaveError
-from identikit.files import check_writable, locked, replacing, write_bytes, write_text
+from identikit.files import check_writable, replacing, write_bytes, write_text
+from identikit.locks import locked
 
 
 def test_write_and_replace(tmp_path: Path) -> None:
@@ -153,7 +154,7 @@ def test_an_unwritable_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 HOLD = """
 import sys, time
-from identikit.files import locked
+from identikit.locks import locked
 with locked(sys.argv[1]):
     print("in", flush=True)
     time.sleep(60)
@@ -219,7 +220,7 @@ RACE = """
 import sys
 from pathlib import Path
 from identikit.errors import SaveError
-from identikit.files import locked
+from identikit.locks import locked
 counter, done = Path(sys.argv[1]), 0
 while done < 60:
     try:

@@ -1,21 +1,21 @@
-"""Files that are whole or not there: write beside, then rename; one writer at a time; errors that name the fix."""
+"""Files that are whole or not there: written beside, then renamed, and on the disk when that is said."""
 
 from __future__ import annotations
 
-import errno
+import io
 import os
+import re
 import secrets
 import stat
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from identikit.disk_errors import explained
 from identikit.errors import SaveError
-
-_ORPHANS = 8.0  # seconds: workers that a killed process leaves behind see it gone, and let go of its lock
+from identikit.locks import claimed
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -37,7 +37,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """A file to write to that takes the place of `path` when the block ends. If it fails, `path` is as it was.
 
     For a block that does nothing but write: every error of the system in it is explained as one of writing `path`.
-    A link is followed. What is no regular file (`/dev/stdout`, a pipe) is written to directly. Raises SaveError.
+    A link is followed. What is no regular file (`/dev/stdout`, a pipe) is written to directly. What a killed writer of
+    the same file left beside it is cleared away. Raises SaveError.
     """
     shown, target = Path(path), Path(os.path.realpath(path))
     with explained(shown):
@@ -47,17 +48,22 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             return
         if target.is_dir():
             raise SaveError(f"{shown} is a folder; name a file inside it, such as {shown / 'result'}.")
-        beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+        file = _beside(target)
+        beside = Path(file.name)
         try:
-            with open(beside, "xb") as file:
+            with file:
                 if mode is not None:
                     os.chmod(beside, mode)
                 yield file
                 flush(file)
-            os.replace(beside, target)
+                if sys.platform != "win32":  # there an open file cannot be renamed
+                    os.replace(beside, target)
+            if sys.platform == "win32":
+                os.replace(beside, target)
         except BaseException:
-            beside.unlink(missing_ok=True)
+            with suppress(OSError):  # what went wrong before is told, not this
+                beside.unlink(missing_ok=True)
             raise
         flush_folder(target.parent)
 
@@ -79,6 +85,16 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def flush_all(folder: Path) -> None:
+    """Hand all that lies in `folder` to the disk: files that a library wrote are not there yet when it returns."""
+    for path in [*folder.rglob("*"), folder]:
+        if path.is_dir():
+            flush_folder(path)
+        elif path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+
+
 def check_writable(path: str | Path) -> None:
     """Raise SaveError now where `path` could not be written later: before minutes of work, not after them."""
     target = Path(os.path.realpath(path))
@@ -87,9 +103,9 @@ def check_writable(path: str | Path) -> None:
             raise SaveError(f"{path} is a folder; name a file inside it, such as {Path(path) / 'result'}.")
         if target.exists() and not target.is_file():
             return
-        probe = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
+        probe = _hidden(target)
         with open(probe, "xb"):
-            probe.unlink()
+            probe.unlink(missing_ok=True)
 
 
 def refuse_link(path: Path) -> None:
@@ -98,135 +114,109 @@ def refuse_link(path: Path) -> None:
         raise SaveError(f"{path} is a link, and this file is identikit's own. Delete it, and go on.")
 
 
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn the system's errors while writing `path` into a SaveError that names the fix."""
-    try:
-        yield
-    except OSError as cause:
-        raise SaveError(_explanation(path, cause)) from cause
+def _hidden(target: Path) -> Path:
+    """A new hidden name beside `target`; files under such names that nobody holds any more are cleared away."""
+    ours = re.compile(rf"\.{re.escape(target.name[:100])}\.[0-9a-f]{{8}}\.part")
+    if sys.platform != "win32":
+        with suppress(OSError):  # a folder that may not be looked into can still be written to
+            for each in os.scandir(target.parent):
+                if ours.fullmatch(each.name) and each.is_file(follow_symlinks=False):
+                    _clear(target.with_name(each.name))
+    return target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
 
 
-def _explanation(path: Path, cause: OSError) -> str:
-    folder = path.parent
-    if cause.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            f"cannot write {path}: the disk is full. Free some space, or write to another disk; nothing was replaced."
-        )
-    if cause.errno in (errno.EACCES, errno.EPERM):
-        return f"cannot write {path}: no permission to write in {folder}. Choose a folder of your own."
-    if cause.errno == errno.EROFS:
-        return f"cannot write {path}: {folder} is on a read-only disk. Choose another folder."
-    if cause.errno == errno.ENOENT:
-        return f'cannot write {path}: the folder {folder} does not exist. Make it: mkdir -p "{folder}"'
-    if cause.errno == errno.ENOTDIR:
-        return f"cannot write {path}: {folder} is a file, not a folder. Choose another name."
-    if cause.errno == errno.ENAMETOOLONG:
-        return f"cannot write {str(path)[:60]}...: the name is too long. Choose a shorter one."
-    return f"cannot write {path}: {cause.strerror or cause}."
+def _clear(left: Path) -> None:
+    """Remove what a writer left that is gone; whoever still writes holds a lock on his file."""
+    with open(left, "rb") as file:
+        if claimed(file, left):
+            left.unlink(missing_ok=True)
 
 
-@contextmanager
-def locked(path: str | Path) -> Iterator[None]:
-    """Be the only process (and the only writer in this one) at work on `path`. Raises SaveError where another is.
-
-    The lock is the system's, on a hidden file beside `path` that names its holder: it ends with its process, `kill -9`
-    included, so a lock file left behind stops nobody.
-    """
-    lock = lock_of(path)
-    with explained(Path(path)):
-        descriptor = _take(lock, Path(path))
-    try:
-        yield
-    finally:
-        if sys.platform != "win32":  # there an open file cannot be removed: it stays, and stops nobody
-            lock.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def lock_of(path: str | Path) -> Path:
-    """The lock file of `path`: a name of our own, so that nobody's `poetry.lock` is taken for it."""
-    target = Path(os.path.realpath(path))
-    return target.with_name(f".{target.name[:100]}.identikit-lock")
-
-
-def _take(lock: Path, path: Path) -> int:
-    patience = time.monotonic() + _ORPHANS
+def _beside(target: Path) -> BinaryIO:
+    """A new hidden file beside `target`, ours as long as it is open."""
     while True:
-        descriptor = _opened(lock)
-        try:
-            if _try(descriptor):
-                if _same(descriptor, lock):
-                    os.ftruncate(descriptor, 0)
-                    os.write(descriptor, f"{os.getpid()}\n".encode())
-                    return descriptor
-            else:
-                holder = _holder(descriptor)
-                if _alive(holder) or time.monotonic() > patience:
-                    who = f"process {holder}" if holder else "another process"
-                    raise SaveError(f"{path} is being written by {who}. Wait for it to end, or write to another file.")
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-        time.sleep(0.02)
+        path = _hidden(target)
+        file = open(path, "xb")  # noqa: SIM115 (the caller closes it)
+        if sys.platform == "win32" or claimed(file, path):
+            return file
+        file.close()  # somebody who clears up was quicker by a hair
 
 
-def _opened(lock: Path) -> int:
-    """The lock file, open. Raises SaveError for a link: whoever put it there would have us empty what it leads to."""
-    try:
-        return os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)  # Windows has no such flag
-    except OSError as cause:
-        if cause.errno == errno.ELOOP:
-            raise SaveError(f"{lock} is a link, and identikit's lock must be a file. Delete it, and go on.") from cause
-        raise
+class Lines:
+    """A file that grows by whole lines: one that could not be written whole is cut off again, at the latest before the
+    next one. Unbuffered, so that a refused write leaves nothing behind that is written later."""
+
+    def __init__(self, path: Path, *, whole: int | None = None) -> None:
+        """Open `path` to add to its first `whole` bytes (to all of it where None). Raises SaveError."""
+        self.path = path
+        with explained(path):
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (closed by close)
+            self._end = os.fstat(self._file.fileno()).st_size if whole is None else whole
+            self._cut()
+
+    def add(self, line: bytes, *, sync: bool) -> None:
+        """Add a line; with `sync` it is on the disk when this returns. After a SaveError the file is as before."""
+        with explained(self.path):
+            self._cut()
+            rest = memoryview(line)
+            try:
+                while rest:
+                    rest = rest[self._file.write(rest) :]
+                if sync:
+                    os.fsync(self._file.fileno())
+            except BaseException:
+                with suppress(OSError):  # cut off before the next line then, and readers leave out half a line
+                    self._cut()
+                raise
+            self._end += len(line)
+
+    def keep(self, size: int) -> None:
+        """Cut off all behind the first `size` bytes."""
+        with explained(self.path):
+            self._end = size
+            self._cut()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _cut(self) -> None:
+        if os.fstat(self._file.fileno()).st_size > self._end:
+            self._file.truncate(self._end)
 
 
-def _try(descriptor: int) -> bool:
-    """Whether the system's lock was free; it is ours then."""
-    if sys.platform == "win32":
-        import msvcrt
+class Unfailing(io.RawIOBase):
+    """A file for a writer in C++ that ends the whole process where a write fails: it takes everything, and says so.
 
-        os.lseek(descriptor, 2**20, os.SEEK_SET)  # far behind the text, which others may then read
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        finally:
-            os.lseek(descriptor, 0, os.SEEK_SET)
+    torch's own archives are written so. `settle()` raises what went wrong.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._failure: BaseException | None = None
+
+    def writable(self) -> bool:
+        """Always."""
         return True
-    import fcntl
 
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _same(descriptor: int, lock: Path) -> bool:
-    """Whether the file that we locked is still the one of that name: its last holder may have removed it meanwhile."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(lock))
-    except FileNotFoundError:
-        return False
-
-
-def _holder(descriptor: int) -> int | None:
-    text = os.pread(descriptor, 20, 0) if sys.platform != "win32" else os.read(descriptor, 20)
-    return int(text) if text.strip().isdigit() else None
-
-
-def _alive(process: int | None) -> bool:
-    """Whether `process` runs on this machine. One that is gone may have left workers that still hold its lock."""
-    if process is None:
-        return False
-    if sys.platform == "win32":
-        return True  # asking there (os.kill) would end it
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
+    def seekable(self) -> bool:
+        """torch asks, and goes back to the start when it is done."""
         return True
-    return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Stay: nothing is read here, and nothing written behind what is written."""
+        return offset
+
+    def write(self, content: Any, /) -> int:
+        """Write, or remember what stood in the way."""
+        if self._failure is None:
+            try:
+                self._file.write(content)
+            except BaseException as failure:  # an interrupt too: nothing may be raised into C++
+                self._failure = failure
+        return len(content)
+
+    def settle(self) -> None:
+        """Raise what went wrong while writing."""
+        if self._failure is not None:
+            raise self._failure

@@ -16,7 +16,7 @@ FLOORS: dict[str, int] = {
     **dict.fromkeys(("scoring", "costing", "confidence", "simplifying"), 3),
     **dict.fromkeys(("sources", "families", "structure", "metrics"), 2),
     **dict.fromkeys(("nn", "results", "plan", "places", "strict_json", "batches", "tensors"), 1),
-    **dict.fromkeys(("files", "progress", "functions", "errors"), 1),
+    **dict.fromkeys(("files", "locks", "disk_errors", "progress", "functions", "errors"), 1),
 }
 # On one floor: from the key to each of the values. Everything on the ground may also import errors.
 ARROWS: dict[str, set[str]] = {
@@ -32,13 +32,15 @@ ARROWS: dict[str, set[str]] = {
     "simplifying": {"surgery", "costing"},
     "sources": {"families", "structure"},
     "families": {"structure"},
-    "results": {"plan", "places", "strict_json", "files", "errors"},
+    "results": {"plan", "places", "strict_json", "files", "locks", "disk_errors", "errors"},
     "plan": {"places", "strict_json", "files", "tensors", "errors"},
     "tensors": {"files", "errors"},
     "places": {"errors"},
     "strict_json": {"errors"},
     "batches": {"errors"},
-    "files": {"errors"},
+    "files": {"locks", "disk_errors", "errors"},
+    "locks": {"disk_errors", "errors"},
+    "disk_errors": {"errors"},
     "progress": {"errors"},
     "functions": {"errors"},
     "nn": {"errors"},
@@ -48,7 +50,7 @@ CORE = {"torch", "numpy", "safetensors", "typer", "rich", PACKAGE}
 # Its estimators are classes of scikit-learn, so they cannot wait; the wing itself is loaded when asked for.
 AT_TOP = {("tabular", "sklearn")}
 # Read where torch is not wanted: a plan, a result, a page made of results.
-NO_TORCH = {"errors", "plan", "places", "strict_json", "results", "files", "reporting"}
+NO_TORCH = {"errors", "plan", "places", "strict_json", "results", "files", "locks", "disk_errors", "reporting"}
 
 
 def check_floors(sources: Sequence[Source]) -> Iterator[Finding]:

@@ -14,8 +14,8 @@ import torch
 import sample_results as sample
 from identikit import strict_json
 from identikit.errors import ResultError, SaveError, TableError
-from identikit.files import locked
 from identikit.healing.checkpoint import FORMAT, Checkpoint
+from identikit.locks import locked
 from identikit.reporting import repeat
 from identikit.results import Front, MetricInfo, Point, Row, ScanResult, Score
 from identikit.results.read import read_result

@@ -12,6 +12,7 @@ from identikit.errors import SaveError
 from identikit.exporting.graph import Graph
 from identikit.exporting.quiet import quietly
 from identikit.exporting.signature import Signature, Tensors
+from identikit.files import Unfailing
 
 
 def require(model: nn.Module) -> None:
@@ -23,8 +24,10 @@ def write(graph: Graph, signature: Signature, file: Path, opset: int | None) -> 
     if opset is not None:
         raise SaveError(f"opset={opset} is for .onnx; {file.name} has none. Leave it out.")
     try:
-        with quietly():
-            torch.export.save(graph.program, str(file))
+        with quietly(), file.open("xb") as written:
+            whole = Unfailing(written)
+            torch.export.save(graph.program, whole)
+            whole.settle()
     except (torch.OutOfMemoryError, OSError):
         raise
     except Exception as cause:  # whatever the serialiser raises on an operation or a constant it does not know

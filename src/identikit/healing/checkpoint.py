@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from identikit.errors import ResultError, SaveError
-from identikit.files import check_writable, locked, replacing
+from identikit.files import Unfailing, check_writable, replacing
+from identikit.locks import locked
 
 FORMAT = "identikit.healing.1"
 State = dict[str, Any]
@@ -41,7 +42,9 @@ class Checkpoint:
         if self._path is None or not self._writes:
             return
         with replacing(self._path) as file:
-            torch.save({"format": FORMAT, "about": self._about, "state": state}, file)
+            whole = Unfailing(file)
+            torch.save({"format": FORMAT, "about": self._about, "state": state}, whole)
+            whole.settle()
         self._last = time.monotonic()
 
     def _read(self, path: Path) -> State:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
-from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from identikit import strict_json
 from identikit.errors import ResultError, SaveError
-from identikit.files import explained, locked, write_bytes
+from identikit.files import Lines, write_bytes
+from identikit.locks import locked
 from identikit.results.fields import check_format
 from identikit.results.header import Header
 from identikit.results.row import Row
@@ -114,8 +113,8 @@ def _read_row(value: Any, what: str, header: Header) -> Row:
 class Journal:
     """A scan file open for adding rows, locked against other writers. Close it, or leave its `with` block."""
 
-    def __init__(self, path: Path, file: FileIO, lock: ExitStack) -> None:
-        self.path, self._file, self._lock = path, file, lock
+    def __init__(self, lines: Lines, lock: ExitStack) -> None:
+        self._lines, self._lock = lines, lock
 
     @classmethod
     def create(cls, path: Path, header: Header, *, overwrite: bool = False) -> Journal:
@@ -127,7 +126,7 @@ class Journal:
                     f"{path} exists. Go on with it by --resume, replace it by --overwrite, or choose another name."
                 )
             write_bytes(path, lines_of(header, ()))
-            return cls(path, _open(path), lock.pop_all())
+            return cls(Lines(path), lock.pop_all())
 
     @classmethod
     def go_on(cls, path: Path, *, check: Callable[[Header], None]) -> tuple[Journal, Header, list[Row]]:
@@ -136,33 +135,18 @@ class Journal:
             lock.enter_context(locked(path))
             header, rows, whole = read(path)
             check(header)
-            file = _open(path)
-            with explained(path):
-                file.truncate(whole)
-            return cls(path, file, lock.pop_all()), header, rows
+            return cls(Lines(path, whole=whole), lock.pop_all()), header, rows
 
     def append(self, row: Row) -> None:
         """Add a row; when this returns it is on the disk. On a SaveError the file holds the rows before it."""
-        rest, end = memoryview(_line(row.to_json())), os.fstat(self._file.fileno()).st_size
-        with explained(self.path):
-            try:
-                while rest:
-                    rest = rest[self._file.write(rest) :]
-                os.fsync(self._file.fileno())
-            except BaseException:
-                self._file.truncate(end)
-                raise
+        self._lines.add(_line(row.to_json()), sync=True)
 
     def close(self) -> None:
         """Close the file and let go of the lock."""
-        self._file.close()
-        self._lock.close()
-
-
-def _open(path: Path) -> FileIO:
-    """For adding at the end; unbuffered, so that a refused write leaves nothing behind that is written later."""
-    with explained(path):
-        return open(path, "ab", buffering=0)
+        try:
+            self._lines.close()
+        finally:
+            self._lock.close()
 
 
 def _line(value: Any) -> bytes:

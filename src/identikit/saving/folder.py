@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import secrets
@@ -13,8 +12,10 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from identikit.disk_errors import explained
 from identikit.errors import SaveError
-from identikit.files import explained, locked
+from identikit.files import flush_all, flush_folder
+from identikit.locks import locked
 from identikit.saving.replaceable import check_replaceable, kept_texts
 
 
@@ -45,10 +46,9 @@ def proved_folder(folder: Path, overwrite: bool = False) -> Iterator[Path]:
         partial = _beside(target, "partial")
         partial.mkdir()
         try:
-            try:
+            with _system_errors():
                 yield partial
-            except SafetensorError as cause:  # it wraps the system's own error in a text
-                raise OSError(errno.ENOSPC if "No space left" in str(cause) else 0, str(cause)) from cause
+            flush_all(partial)
             _swap(partial, target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -58,6 +58,7 @@ def _swap(partial: Path, target: Path) -> None:
     """Put `partial` in the place of `target`; the old one is deleted last, and comes back if the renaming fails."""
     if not target.exists():
         partial.rename(target)
+        flush_folder(target.parent)
         return
     for text in kept_texts(target):
         if not (partial / text.name).exists():
@@ -69,7 +70,18 @@ def _swap(partial: Path, target: Path) -> None:
     except BaseException:
         aside.rename(target)
         raise
+    flush_folder(target.parent)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _system_errors() -> Iterator[None]:
+    """safetensors wraps the system's own errors in a text; they come out again."""
+    try:
+        yield
+    except SafetensorError as cause:
+        number = re.search(r"\(os error (\d+)\)", str(cause))
+        raise OSError(int(number[1]) if number else 0, str(cause)) from cause
 
 
 def _beside(target: Path, what: str) -> Path:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from identikit.disk_errors import explained
 from identikit.errors import SaveError
-from identikit.files import check_writable, explained, refuse_link
+from identikit.files import check_writable, flush_folder, refuse_link
 from identikit.results import Header, ScanResult
 from identikit.results.scan import require_same_run
 
@@ -18,8 +19,8 @@ class Filed:
         self.result: ScanResult
         self.begun = False
         self.stored: ScanResult | None = None
-        self._to = to
-        self._growing = to
+        to = to if to is None or not to.is_symlink() else to.resolve()  # what a link leads to is replaced, not the link
+        self._growing = self._to = to
         self._resume, self._overwrite = resume, overwrite
         if to is None:
             return
@@ -30,6 +31,11 @@ class Filed:
             self._growing = new
         if resume and self._growing is not None and self._growing.exists():
             self.stored = ScanResult.read(self._growing)
+
+    @property
+    def lock(self) -> Path | None:
+        """What whoever writes this result locks, under whichever name it grows; None where nothing is written."""
+        return _beside(self._to, ".part") if self._to is not None else None
 
     @property
     def part(self) -> Path | None:
@@ -59,12 +65,15 @@ class Filed:
         if not self.begun:
             return
         self.result.close()
-        if self._growing is not None and not len(self.result):
-            self._growing.unlink(missing_ok=True)
-        elif done and self._growing is not None and self._to is not None and self._growing != self._to:
-            with explained(self._to):
+        if self._growing is None or self._to is None:
+            return
+        with explained(self._to):
+            if not len(self.result):
+                self._growing.unlink(missing_ok=True)
+            elif done and self._growing != self._to:
                 self._growing.replace(self._to)
                 _beside(self._to, ".part").unlink(missing_ok=True)  # of the result that was replaced
+                flush_folder(self._to.parent)
 
 
 def check_file(to: Path, *, resume: bool, overwrite: bool) -> None:

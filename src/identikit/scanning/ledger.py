@@ -103,7 +103,7 @@ class Ledger:
         """Take the files, before anything is measured; a file of another run is refused (ResultError, SaveError)."""
         self._named: dict[str, Any] = {"paths": list(paths), "name": name, "command": command}
         self._filed = Filed(to, resume=resume, overwrite=overwrite)
-        self._part = Part(self._filed.part, self._run())
+        self._part = Part(self._filed.part, self._run(), self._filed.lock)
         with ExitStack() as undo:
             undo.callback(self.close)  # a refusal leaves no file behind
             self._part.open(resume=resume, overwrite=overwrite)
@@ -118,8 +118,10 @@ class Ledger:
 
     def close(self, *, done: bool = False) -> None:
         """Close the files; with `done` a file that is replaced gives way, and what was kept beside it goes."""
-        self._part.close(done=done)
-        self._filed.close(done=done)
+        try:
+            self._filed.close(done=done)
+        finally:
+            self._part.close(done=done)
 
     def measure_all(
         self, plans: Mapping[str, Plan], bar: Bar, *, likely: Mapping[str, Plan] | None = None
