@@ -50,11 +50,10 @@ def test_bars_go_to_the_error_stream(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_a_board_is_handed_on() -> None:
     screen = console(terminal=True)
-    with board(True, console=screen) as outer, outer.bar("prune", 2) as bar:
+    with board(True, console=screen) as outer, outer.bar("prune", 1) as bar:
         with board(outer) as inner, inner.bar("round", 5) as steps:
             assert inner is outer
             steps.advance(5)
-        bar.expect(1)
         bar.advance()
     assert isinstance(screen.file, io.StringIO)
     said = screen.file.getvalue()
@@ -64,7 +63,6 @@ def test_a_board_is_handed_on() -> None:
 
 def test_a_silent_board_takes_everything() -> None:
     with board(False) as bars, bars.bar("scan") as bar:
-        bar.expect(3)
         bar.say("x")
         bar.advance()
     assert isinstance(bars, Board)

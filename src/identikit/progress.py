@@ -29,11 +29,6 @@ class Bar:
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, note=note)
 
-    def expect(self, total: float) -> None:
-        """Set how many steps there will be, where that became known only now."""
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, total=total)
-
 
 class Board:
     """Where bars are drawn, one under another. A verb hands it to the verbs that it calls, as their `progress=`."""

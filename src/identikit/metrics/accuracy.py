@@ -23,7 +23,6 @@ class Accuracy(RatioMetric):
     A single logit says yes above 0. Several yes-or-no targets of one row are counted one by one.
     """
 
-    needs_target = True
     kinds: ClassVar[tuple[str, ...]] = _CHOICES
 
     def __init__(self, kind: str | None = None) -> None:

@@ -30,8 +30,6 @@ class Metric(ABC):
     mean: bool = True
     #: How many resamples a bootstrap interval draws; lower it where `aggregate` is slow.
     draws: int = 1000
-    #: True: a batch without `target` cannot be judged.
-    needs_target: bool = False
     #: The words that may follow the name, as in "fidelity:cosine". Empty: none.
     kinds: ClassVar[tuple[str, ...]] = ()
 

@@ -24,7 +24,6 @@ class Loss(RatioMetric):
     """
 
     higher_is_better = False
-    needs_target = True
     kinds: ClassVar[tuple[str, ...]] = TASKS
 
     def __init__(self, kind: str | None = None) -> None:

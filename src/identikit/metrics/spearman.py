@@ -27,7 +27,6 @@ class Spearman(Metric):
 
     name = "spearman"
     mean = False
-    needs_target = True
 
     def values(self, output: Any, batch: Batch, reference: Any) -> torch.Tensor:
         """[examples, 2]: predicted and true score."""

@@ -26,7 +26,6 @@ class TorchMetric(Metric):
     """
 
     mean = False
-    needs_target = True
     draws = 300  # a torchmetrics update takes about a millisecond
 
     def __init__(self, metric: Any, *, higher_is_better: bool | None = None, name: str | None = None) -> None:

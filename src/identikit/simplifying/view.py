@@ -25,11 +25,6 @@ class View:
         self._owners = Counter(memory(value) for _, value in model.named_parameters(remove_duplicate=False))
         self._returned = {memory(leaf) for _, leaf in leaves(watched.output) if isinstance(leaf, torch.Tensor)}
 
-    def sole_call(self, path: str) -> Call | None:
-        """The one call of a layer that takes one tensor by position and returns one; None for any other layer."""
-        calls = self.watched.by_path.get(path, [])
-        return calls[0] if len(calls) == 1 and plain(calls[0]) else None
-
     def forbids(self, path: str) -> str | None:
         """Why a layer, with all in it, must stay as it is; None where nothing forbids."""
         inner = (self.forbids_alone(each) for each, _ in self.modules[path].named_modules(prefix=path))

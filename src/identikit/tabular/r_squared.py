@@ -23,7 +23,6 @@ class RSquared(Metric):
 
     name = "r2"
     mean = False
-    needs_target = True
 
     def values(self, output: Any, batch: Batch, reference: Any) -> torch.Tensor:
         """[examples, 2 * outputs]: what was predicted and what was true."""
