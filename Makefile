@@ -16,7 +16,7 @@ ALL := $(VENV)/.all-installed
 NEEDS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test test-all test-long zoo check format clean
+.PHONY: help demo setup test test-all test-long fuzz zoo check format clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -36,6 +36,10 @@ test-all: $(ALL) ## every test
 
 test-long: $(ALL) ## the long tests alone
 	@$(TEST) -m long
+
+fuzz: SECONDS ?= 60
+fuzz: $(ALL) ## the readers of plans and results fed with spoiled files: make fuzz SECONDS=600 (x86-64 Linux)
+	@PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(SECONDS)
 
 zoo: $(ALL) ## every model type of transformers, layers removed and judged; writes docs/coverage.md (half an hour)
 	@$(BIN)/python benchmarks/coverage.py --jobs $(WORKERS) --fresh --rivals $(ZOO)

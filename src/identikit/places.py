@@ -28,10 +28,10 @@ def inside(path: str, outer: str) -> bool:
 def check_path(path: object) -> str:
     """`path` where it can be a module's path; PlaceError otherwise."""
     if not isinstance(path, str) or not path or len(path) > _LONGEST:
-        raise PlaceError(f"a place is a dotted path such as 'encoder.layer.2'; found {_shown(path)}.")
+        raise PlaceError(f"a place is a dotted path such as 'encoder.layer.2'; found {shown(path)}.")
     # What cannot be printed (control characters, half characters) can neither be shown in a message nor be written.
     if not all(path.split(".")) or set(path) & set("/\\ ") or not path.isprintable():
-        raise PlaceError(f"a place is a dotted path such as 'encoder.layer.2'; found {_shown(path)}.")
+        raise PlaceError(f"a place is a dotted path such as 'encoder.layer.2'; found {shown(path)}.")
     return path
 
 
@@ -143,6 +143,7 @@ def _numbered(numbers: list[int]) -> str:
     return f"layers {some}" + (f" and {len(numbers) - _SHOWN} more, up to {last}" if len(numbers) > _SHOWN else "")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """`value` as a message may quote it: on one line, not longer than that."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -14,7 +14,7 @@ from typing import Any
 
 from identikit import strict_json
 from identikit.errors import PlaceError, PlanError
-from identikit.places import check_path, means_several, natural_key
+from identikit.places import check_path, means_several, natural_key, shown
 
 FORMAT = "identikit.plan"
 VERSION = 1
@@ -43,7 +43,7 @@ class Edit:
 
     def __post_init__(self) -> None:
         if self.op not in OPS:
-            raise PlanError(f"no edit is called {self.op!r}; there are {', '.join(OPS)}.")
+            raise PlanError(f"no edit is called {shown(self.op)}; there are {', '.join(OPS)}.")
         try:
             check_path(self.at)
         except PlaceError as cause:
@@ -121,13 +121,9 @@ class Plan:
                     f"these plans were made for different models ({self.model or mine} and {other.model or yours})."
                 )
         differ = self.weights and other.weights and self.weights != other.weights
-        return Plan(
-            self.edits | other.edits,
-            self.fingerprint or other.fingerprint,
-            _SEVERAL if differ else self.weights or other.weights,
-            self.model or other.model,
-            {**other.tensors, **self.tensors},
-        )
+        fingerprint, model = self.fingerprint or other.fingerprint, self.model or other.model
+        weights = _SEVERAL if differ else self.weights or other.weights
+        return Plan(self.edits | other.edits, fingerprint, weights, model, {**other.tensors, **self.tensors})
 
     def __iter__(self) -> Iterator[Edit]:
         return iter(sorted(self.edits, key=lambda edit: (natural_key(edit.at), edit.op)))
@@ -157,9 +153,9 @@ class Plan:
             raise PlanError(f'{what} is no plan: it lacks "format": "{FORMAT}".')
         version = value.get("version")
         if type(version) is not int or version != VERSION:  # True is 1, but no version
-            raise PlanError(f"{what} has version {version!r}; this identikit reads version {VERSION}. {_ANEW}")
+            raise PlanError(f"{what} has version {shown(version)}; this identikit reads version {VERSION}. {_ANEW}")
         if unknown := sorted(set(value) - _KEYS):
-            raise PlanError(f"{what} has the unknown key {unknown[0]!r}.")
+            raise PlanError(f"{what} has the unknown key {shown(unknown[0])}.")
         for name in ("model", "fingerprint", "weights"):
             if not _short_text(value.get(name, "")):
                 raise PlanError(f'{what}: "{name}" must be a short text.')
@@ -204,6 +200,11 @@ class Plan:
                         "Read the plan from its file, where the tensors lie beside it: ik.Plan.read(path); or make "
                         f'it again: ik.bypass(model, "{edit.at}", as_="{edit.op}", data=[batch, ...]).'
                     )
+
+    def _repr_html_(self) -> str:
+        from identikit.reporting.fragment import plan_fragment
+
+        return plan_fragment(self)
 
     def _names(self) -> list[str]:
         return sorted({name for edit in self for name in edit.tensors.values()})

@@ -38,7 +38,7 @@ def record(model: nn.Module, batch: Batch, *, training: bool, saved: bool = True
         tape.note_own()
         recorder = Recorder(tape)
         parts = {path: module for path, module in model.named_modules() if path}
-        hooks = torch.autograd.graph.saved_tensors_hooks(recorder.pack, recorder.unpack) if saved else nullcontext()
+        hooks = recorder.saving() if saved else nullcontext()
         with overriding(parts, recorder.wrap), hooks, recorder, PythonReads(recorder.read):
             tape.output = recorder.run(lambda: model(*args, **kwargs))
         tape.root.outputs, tape.root.end = tensors_in(tape.output), len(tape.steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,11 +24,14 @@ _READ = torch.ops.aten._local_scalar_dense.default
 
 @dataclass(eq=False)
 class _Saved:
-    """A tensor that backward needs, as it was when it was put aside."""
+    """A tensor that backward needs, as it was when it was put aside.
+
+    Autograd holds it, which the garbage collector cannot look into: what it leads to strongly would never be freed.
+    """
 
     tensor: torch.Tensor
     version: int
-    visit: Visit
+    visit: weakref.ref[Visit]
     step: int
     told: bool = False
 
@@ -48,7 +52,7 @@ class _Recorded:
 
 
 class Recorder(TorchDispatchMode):
-    """Writes `tape`. `wrap` goes around every layer's forward, `pack` and `unpack` around what backward needs."""
+    """Writes `tape`. `wrap` goes around every layer's forward, `saving` around what backward needs."""
 
     def __init__(self, tape: Tape) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -109,21 +113,37 @@ class Recorder(TorchDispatchMode):
         if self._raised[0] is not cause:
             self._raised = (cause, visit, step)
 
-    def pack(self, tensor: torch.Tensor) -> _Saved:
+    def saving(self) -> torch.autograd.graph.saved_tensors_hooks:
+        """Hooks that note what backward needs. They hold the recorder weakly: autograd keeps them with every tensor."""
+        own = weakref.ref(self)
+
+        def unpack(saved: _Saved) -> torch.Tensor:
+            recorder = own()
+            return saved.tensor if recorder is None else recorder._unpack(saved)
+
+        def pack(tensor: torch.Tensor) -> _Saved:
+            recorder = own()
+            assert recorder is not None, "hooks are on only while their recorder is"
+            return recorder._pack(tensor)
+
+        return torch.autograd.graph.saved_tensors_hooks(pack, unpack)
+
+    def _pack(self, tensor: torch.Tensor) -> _Saved:
         """Put aside what backward needs. Detached: an output that held itself would never be freed."""
         steps = len(self._tape.steps)
         held = tensor.detach()
         del self._tape.steps[steps:]  # the detach is ours, not the model's
-        return _Saved(held, version(tensor), self._open[-1], steps)
+        return _Saved(held, version(tensor), weakref.ref(self._open[-1]), steps)
 
-    def unpack(self, saved: _Saved) -> torch.Tensor:
+    def _unpack(self, saved: _Saved) -> torch.Tensor:
         """Hand it out again, and note where it is no longer what it was: outside an audit backward raises here."""
         self._tape.derived |= self._tape.root.end < 0  # the forward is not over
-        if version(saved.tensor) != saved.version and not saved.told:
+        visit = saved.visit()
+        if version(saved.tensor) != saved.version and not saved.told and visit is not None:
             saved.told = True
             steps = self._tape.steps[saved.step :]
             writer = next((step for step in steps if memory(saved.tensor) in step.written), None)
-            self._tape.overwritten.append(Overwritten(saved.visit, writer))
+            self._tape.overwritten.append(Overwritten(visit, writer))
         return saved.tensor
 
 

@@ -10,7 +10,9 @@ from identikit.errors import PlaceError, ResultError
 from identikit.places import check_path
 
 LONGEST_TEXT = 10_000  # characters of a note or a command line
+LONGEST_NAME = 1_000  # of a metric, a layer, a library: names stand in messages
 LARGEST_COUNT = 10**18
+_SAID = 200  # characters of one value in a message
 
 
 class Fields:
@@ -116,7 +118,9 @@ def check_text(value: Any, what: str) -> str:
 
 def check_name(value: Any, what: str) -> str:
     """`value` where it is a text that can stand in a message, as names do; ResultError otherwise."""
-    if not check_text(value, what).isprintable():
+    if len(check_text(value, what)) > LONGEST_NAME:
+        raise ResultError(f"{what} has {len(value):,} characters; a name has at most {LONGEST_NAME:,}.")
+    if not value.isprintable():
         raise ResultError(f"{what} must be text of one line without control characters, not {_shown(value)}.")
     return str(value)
 
@@ -130,6 +134,18 @@ def check_number(value: Any, what: str) -> float:
     if not math.isfinite(value):
         raise ResultError(f"{what} is {value}, which is no number to compare.")
     return float(value)
+
+
+def said(value: Any) -> str:
+    """`value`, of a file, as a message shows it: the text itself, but escaped and cut where it is not of one line."""
+    text = str(value)
+    return text if text.isprintable() and len(text) <= _SAID else _shown(value)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a message, as many as it holds."""
+    text = ", ".join(names)
+    return text if len(text) <= _SAID else f"{text[:_SAID]}..."
 
 
 def _kind(value: Any) -> str:

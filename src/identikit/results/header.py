@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from identikit.errors import ResultError
-from identikit.results.fields import Fields, check_name, check_number, check_text
+from identikit.results.fields import Fields, check_name, check_number, check_text, listed, said
 
 Interval = Literal["paired", "bootstrap", "none"]
 INTERVALS: tuple[Interval, ...] = ("paired", "bootstrap", "none")
@@ -118,13 +118,12 @@ class Header:
         for name in ("model", "fingerprint", "weights", "seed", "dtype"):
             mine, yours = getattr(self, name), getattr(other, name)
             if mine != yours:
-                found.append(f"{name}: {mine} and {yours}")
+                found.append(f"{name}: {said(mine)} and {said(yours)}")
         if self.data.fingerprint != other.data.fingerprint:
-            found.append(
-                f"data: {self.data.name} ({self.data.fingerprint}) and {other.data.name} ({other.data.fingerprint})"
-            )
+            mine, yours = (f"{said(one.name)} ({said(one.fingerprint)})" for one in (self.data, other.data))
+            found.append(f"data: {mine} and {yours}")
         if set(self.metrics) != set(other.metrics):
-            found.append(f"metrics: {', '.join(self.metrics)} and {', '.join(other.metrics)}")
+            found.append(f"metrics: {listed(self.metrics)} and {listed(other.metrics)}")
             return found
         for name, mine in self.metrics.items():
             found.extend(_differences(name, mine, other.metrics[name]))

@@ -13,7 +13,7 @@ from identikit import strict_json
 from identikit.errors import ResultError, SaveError
 from identikit.files import Lines, write_bytes
 from identikit.locks import locked
-from identikit.results.fields import check_format
+from identikit.results.fields import check_format, listed
 from identikit.results.header import Header
 from identikit.results.row import Row
 
@@ -106,7 +106,7 @@ def _read_header(value: Any, what: str) -> Header:
 def _read_row(value: Any, what: str, header: Header) -> Row:
     row = Row.from_json(value, what)
     if row.metric not in header.metrics:
-        raise ResultError(f'{what}: "{row.metric[:60]}" is none of the header\'s metrics: {", ".join(header.metrics)}.')
+        raise ResultError(f'{what}: "{row.metric[:60]}" is none of the header\'s metrics: {listed(header.metrics)}.')
     return row
 
 

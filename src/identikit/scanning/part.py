@@ -20,7 +20,7 @@ from identikit.disk_errors import explained
 from identikit.errors import ResultError, SaveError
 from identikit.files import Lines, refuse_link
 from identikit.locks import locked
-from identikit.results.fields import Fields, check_number
+from identikit.results.fields import Fields, check_number, said
 
 FORMAT = "identikit.part"
 LONGEST_LINE = 2**28  # bytes; a line holds the values of one batch
@@ -82,6 +82,10 @@ class Part:
             raise ResultError(f"{self._path} is damaged: its values of batch {number} are not of that batch. {_ANEW}")
         return found[1]
 
+    def holds(self, plan: str) -> bool:
+        """Whether values of `plan` are known."""
+        return any(name == plan for _, name in self.known)
+
     def note(self, number: int, plan: str, fingerprint: str, values: Values) -> None:
         """Keep the values of `plan` on batch `number`."""
         if self._lines is None:
@@ -139,7 +143,7 @@ class Part:
         if found == self._run:
             return
         run = found if isinstance(found, dict) else {}
-        names = [f"{name}: {run.get(name)} and {own}" for name, own in self._run.items() if run.get(name) != own]
+        names = [f"{name}: {said(run.get(name))} and {own}" for name, own in self._run.items() if run.get(name) != own]
         raise ResultError(
             f"{path} belongs to another scan; it differs in {'; '.join(names)} (the file's first). Scan to another "
             "file, or use --overwrite."

@@ -113,10 +113,11 @@ class Sweep:
                 return
             names = (*self._asked, *racing)
             known = Found()
+            metrics = [metric.name for metric in self.metrics]
             for number, batch in group:
                 prints[number] = fingerprint(batch) if part.kept else ""
                 for name in names:
-                    values = part.value(number, name, prints[number])
+                    values = part.value(number, name, prints[number], examples=batch.examples, of=metrics)
                     if values is not None:
                         known[number, name] = values
             todo = [each for each in group if any((each[0], name) not in known for name in names)]
