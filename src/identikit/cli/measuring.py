@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from identikit.plan import GROWING, OPS
+
+_STANDS_IN = tuple(op for op in OPS if op not in GROWING)
+if TYPE_CHECKING:
+    StandIn = str  # a checker reads literals alone
+else:
+    StandIn = Literal[_STANDS_IN]
 _work = partial(typer.Option, rich_help_panel="Work")
 
 # By what
@@ -43,7 +50,7 @@ As = Annotated[
     ),
 ]  # fmt: skip
 Replace = Annotated[
-    Literal["identity", "zero", "one", "mean", "shortcut", "adapter", "resample"] | None,
+    StandIn | None,
     typer.Option(
         "--as",
         help="What stands for a layer: its absence where that is not proved (identity, zero, one); its mean; a "

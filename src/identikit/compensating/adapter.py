@@ -22,7 +22,7 @@ from identikit.plan import Edit, Plan
 from identikit.replacing.layout import Layout
 from identikit.replacing.padding import counted
 from identikit.surgery.carried import first_paths
-from identikit.surgery.replaced import Slot, shapes
+from identikit.surgery.slot import Slot, shapes
 from identikit.tensors import name_of
 
 _REPLACEMENT = "replacement"  # the stand-in's own submodule

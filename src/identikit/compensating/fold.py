@@ -27,7 +27,7 @@ from identikit.families.anatomy import Anatomy
 from identikit.replacing.fit import Solution
 from identikit.replacing.layout import LAST
 from identikit.replacing.padding import counted
-from identikit.surgery.replaced import Slot, slot_of
+from identikit.surgery.slot import Slot, slot_of
 
 _DEAD = 1e-6  # a feature whose scale is so small beside the largest cannot be reached by the product
 

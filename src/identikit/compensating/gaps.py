@@ -11,7 +11,7 @@ from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Edit
 from identikit.structure.watch import Call
-from identikit.surgery.replaced import Slot, slot_of
+from identikit.surgery.slot import Slot, slot_of
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from identikit.compensating.reading import read
 from identikit.families.anatomy import Anatomy
 from identikit.replacing.layout import LAST
 from identikit.replacing.padding import counted
-from identikit.surgery.replaced import Slot
+from identikit.surgery.slot import Slot
 
 
 def apart(anatomy: Anatomy, student: nn.Module, last: Slot, present: str, own: Slot, data: Iterable[Batch]) -> float:

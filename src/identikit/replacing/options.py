@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from identikit.errors import PlanError
-from identikit.nn.shortcuts import DOWNS, SIDES
-from identikit.plan import RESAMPLE, Edit, Option
-from identikit.replacing.layout import FIRST, LAST
+from identikit.plan import Edit, Option
 
-ON_REQUEST = ("mean", "shortcut", "adapter", RESAMPLE)
-FITTED = {"mean": ("value",), "shortcut": (), "adapter": ("weight", "bias"), RESAMPLE: ()}  # the tensors of each
 CONTRIBUTION, OUTPUT = "contribution", "output"  # of what a resampled layer takes another example's
-_WORDS: dict[str, dict[str, tuple[Option, ...]]] = {
-    "mean": {"axis": (FIRST, LAST)},
-    "shortcut": {"axis": (FIRST, LAST), "side": SIDES, "down": DOWNS},
-    "adapter": {"axis": (FIRST, LAST), "down": DOWNS},
-    RESAMPLE: {"of": (CONTRIBUTION, OUTPUT)},
-}
-_NUMBERS = {"mean": (), "shortcut": (), "adapter": ("ridge", "residual"), RESAMPLE: ()}
 _STRIDES = 100_000  # of one dimension at most
-_LIES = {RESAMPLE: ("dims", "rows")}  # where what is replaced lies; elsewhere the stride
 
 
-def check_options(edit: Edit) -> None:
-    """Raise PlanError for an option that `edit` does not know, or a value that it cannot have."""
-    words, numbers = _WORDS[edit.op], _NUMBERS[edit.op]
-    known = [*words, *_LIES.get(edit.op, ("stride",)), *numbers, *FITTED[edit.op]]
+@dataclass(frozen=True)
+class Options:
+    """The options that one way of replacing has: words and what each may be, numbers, the names of learned tensors.
+
+    `lies`: those that say where what is replaced lies.
+    """
+
+    words: Mapping[str, tuple[Option, ...]]
+    numbers: tuple[str, ...] = ()
+    tensors: tuple[str, ...] = ()
+    lies: tuple[str, ...] = ("stride",)
+
+
+def check_options(edit: Edit, options: Options) -> None:
+    """Raise PlanError for an option that is none of `options`, or a value that it cannot have."""
+    words, numbers = options.words, options.numbers
+    known = [*words, *options.lies, *numbers, *options.tensors]
     for key, value in edit.options:
         if key not in known:
             raise PlanError(f'{edit.op} at "{edit.at}" has no option "{key}"; there are {", ".join(known)}.')
@@ -43,7 +46,7 @@ def check_options(edit: Edit) -> None:
             raise PlanError(f'{edit.op} at "{edit.at}": rows={value!r} is no number from 1 on.')
         if key == "dims":
             read_dims(edit)
-        if key in FITTED[edit.op] and key not in edit.tensors:
+        if key in options.tensors and key not in edit.tensors:
             raise PlanError(f'{edit.op} at "{edit.at}": {key}={value!r} names no tensor ("sha256:...").')
 
 
@@ -72,9 +75,9 @@ def read_dims(edit: Edit) -> list[int | None]:
     return found
 
 
-def require_tensors(edit: Edit) -> None:
+def require_tensors(edit: Edit, options: Options) -> None:
     """Raise PlanError where an edit lacks the tensors that it needs."""
-    lacking = [key for key in FITTED.get(edit.op, ()) if key not in edit.tensors]
+    lacking = [key for key in options.tensors if key not in edit.tensors]
     if lacking:
         raise PlanError(
             f'the {edit.op} at "{edit.at}" has no {lacking[0]}: it is fitted to data. Make the edit with '

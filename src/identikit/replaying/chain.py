@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from identikit.plan import RESAMPLE, Edit, Plan
+from identikit.plan import REPLACING, Edit, Plan
 from identikit.replaying.chunks import Chunks
 from identikit.replaying.edited import Edited
 from identikit.replaying.errors import DamagedError, NotReplayableError
@@ -124,8 +124,8 @@ class Chain:
                 self._note(position, branch, branch.each.steps[link.path].output)
         for here, group in groups.items():
             edited = next(each for each in plans.values() if here <= set(each.edits))
-            replaced = any(edit.at == link.path and edit.op != RESAMPLE for edit in here)
-            alone = replaced or any(edit.op == RESAMPLE for edit in here)  # which takes values of other rows
+            replaced = any(edit.at == link.path and edit.op in REPLACING for edit in here)
+            alone = replaced or any(edit.op not in REPLACING for edit in here)  # which takes values of other rows
             with edited.applied(here):
                 self._compute(position, link, group, replaced, alone)
         return sum(

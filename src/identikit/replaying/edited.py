@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from identikit.families.anatomy import Anatomy
-from identikit.plan import RESAMPLE, Edit, Plan
+from identikit.plan import REPLACING, Edit, Plan
 from identikit.structure.override import Override
 from identikit.surgery.check import checked
 from identikit.surgery.forwards import EditedForward
@@ -23,7 +23,7 @@ class Edited:
         self.edits = edits
         self.paths = frozenset(edit.at for edit in self.edits)
         #: The layers that are not computed: one that is resampled is.
-        self.idle = frozenset(edit.at for edit in self.edits if edit.op != RESAMPLE)
+        self.idle = frozenset(edit.at for edit in self.edits if edit.op in REPLACING)
         self._anatomy = anatomy
         self._settled: dict[str, EditedForward] | None = None
         self._copying: dict[str, EditedForward] | None = None

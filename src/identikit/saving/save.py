@@ -17,7 +17,6 @@ from identikit.families.plain import WEIGHTS
 from identikit.files import write_text
 from identikit.heads.cut_record import told_of_a_cut
 from identikit.plan import GROWING, Plan
-from identikit.replacing.options import ON_REQUEST
 from identikit.saving.card import write_card
 from identikit.saving.folder import proved_folder
 from identikit.saving.layout import CONFIGURATION, PLAN, PLAN_WEIGHTS
@@ -33,6 +32,7 @@ from identikit.surgery.carried import Carried, carried, live_plans
 from identikit.surgery.forwards import RunAndFill, Told
 from identikit.surgery.learned import with_present_tensors
 from identikit.surgery.resampled import refuse_for_good
+from identikit.surgery.substitutes import SUBSTITUTES
 
 Format = Literal["checkpoint", "plan"]
 
@@ -100,7 +100,7 @@ def plan_of(model: nn.Module) -> Plan:
 
 def _refuse_replaced(model: nn.Module) -> None:
     """Raise SaveError for a model with stand-ins that compute something: no library has a layer for them."""
-    replaced = next((edit for edit in plan_of(model) if edit.op in ON_REQUEST), None)
+    replaced = next((edit for edit in plan_of(model) if edit.op in SUBSTITUTES), None)
     if replaced is not None:
         raise SaveError(
             f'"{replaced.at}" was replaced ({replaced.op}), which no configuration of {type(model).__name__} can '

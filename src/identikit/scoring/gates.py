@@ -20,14 +20,13 @@ from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.metrics.positions import wide
 from identikit.plan import RESAMPLE, Edit
-from identikit.replacing.options import ON_REQUEST
 from identikit.scoring.by_example import as_rows, turned
 from identikit.scoring.influence import precise
 from identikit.structure.override import Forward
 from identikit.structure.trees import Path, leaves, rebuilt, shape_of
 from identikit.surgery.forwards import EditedForward, RunAndFill, forward_for
 from identikit.surgery.reach import not_called
-from identikit.surgery.replaced import replaced_forward
+from identikit.surgery.substitutes import SUBSTITUTES
 
 METHOD = "taylor"
 Stand = tuple[torch.Tensor, torch.Tensor]  # what the edited layer returns, and a copy of it
@@ -118,8 +117,8 @@ def _absent(anatomy: Anatomy, edit: Edit, tensors: Mapping[str, torch.Tensor]) -
         raise RoleError(verdict.why)
     if edit.op == RESAMPLE:  # what another example would bring may be written into before the gate sees it
         raise RoleError(f'"{edit.at}" is resampled, which {METHOD} cannot gate. Use method="exact".')
-    if edit.op in ON_REQUEST:
-        return replaced_forward(anatomy, edit, tensors)
+    if edit.op in SUBSTITUTES:
+        return SUBSTITUTES[edit.op].forward(anatomy, edit, tensors)
     return forward_for(edit.op, anatomy.model.get_submodule(edit.at), verdict.flow, call.output)
 
 

@@ -14,9 +14,9 @@ from identikit.plan import Option, Plan
 from identikit.structure.stacks import members
 from identikit.surgery.check import checked
 from identikit.surgery.choose import plan_for
-from identikit.surgery.fitted import watched_on
 from identikit.surgery.handle import Handle
 from identikit.surgery.install import install
+from identikit.surgery.on_data import watched_on
 
 __all__ = ["apply", "bypass", "checked", "install", "only"]
 

@@ -10,19 +10,17 @@ from torch import Tensor, nn
 from identikit.errors import IdentikitWarning, PlanError, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.places import expand, inside
-from identikit.plan import RESAMPLE, Edit, Option, Plan
-from identikit.replacing.options import ON_REQUEST, check_options, require_tensors
+from identikit.plan import Edit, Option, Plan
 from identikit.sources.readings import Data
 from identikit.structure.fingerprints import structure_of, weights_of
 from identikit.structure.roles import OP_OF_ROLE
 from identikit.surgery.carried import carried, first_paths
-from identikit.surgery.fitted import requested
 from identikit.surgery.reach import not_called
-from identikit.surgery.replaced import slot_of, ways_out
-from identikit.surgery.resampled import check_resampled
+from identikit.surgery.slot import ways_out
+from identikit.surgery.substitutes import SUBSTITUTES
 
 ASKED = ("asked", True)  # the option of an edit whose meaning the user said himself
-_AS = ("identity", "zero", "one", *ON_REQUEST)
+_AS = ("identity", "zero", "one", *SUBSTITUTES)
 
 
 def plan_for(
@@ -41,8 +39,8 @@ def plan_for(
         raise RoleError(f"as_={as_!r} is none of {', '.join(_AS)}.")
     if options is not None and not isinstance(options, Mapping):
         raise PlanError(f'options={options!r} is no dict of options, such as {{"down": "average"}}.')
-    if options and as_ not in ON_REQUEST:
-        raise PlanError(f"options= are for as_={' or '.join(map(repr, ON_REQUEST))}; as_={as_!r} has none.")
+    if options and as_ not in SUBSTITUTES:
+        raise PlanError(f"options= are for as_={' or '.join(map(repr, SUBSTITUTES))}; as_={as_!r} has none.")
     named = set(anatomy.resolve(*places))
     paths = sorted(path for path in named if not any(inside(path, outer) for outer in named))
     edits, tensors = _edits(anatomy, paths, as_, data, options or {})
@@ -54,12 +52,12 @@ def plan_for(
 def _edits(
     anatomy: Anatomy, paths: list[str], as_: str | None, data: Data | None, options: Mapping[str, Option]
 ) -> tuple[list[Edit], Mapping[str, Tensor]]:
-    if as_ not in ON_REQUEST:
+    if as_ is None or as_ not in SUBSTITUTES:
         return [_edit(anatomy, path, as_) for path in paths], {}
     for path in paths:
         if not anatomy.watched.by_path.get(path):
             not_called(anatomy, path)
-    return requested(anatomy, paths, as_, data, options)
+    return SUBSTITUTES[as_].requested(anatomy, paths, data, options)
 
 
 def first_fingerprint(model: nn.Module) -> str:
@@ -131,12 +129,8 @@ def _require_for(model: nn.Module, plan: Plan, now: str, first: str) -> None:
 def _checked(anatomy: Anatomy, edit: Edit, path: str) -> Edit:
     if edit.op not in _AS:
         raise PlanError(f'this version of identikit cannot apply "{edit.op}" (at "{path}").')
-    if edit.op == RESAMPLE:
-        check_resampled(anatomy, Edit(edit.op, path, edit.options))
-    elif edit.op in ON_REQUEST:
-        check_options(edit)
-        require_tensors(edit)
-        slot_of(anatomy, path, dict(edit.options))
+    if edit.op in SUBSTITUTES:
+        SUBSTITUTES[edit.op].check(anatomy, Edit(edit.op, path, edit.options))
     elif ASKED in edit.options:
         check_asked(anatomy, path, edit.op)
     elif _edit(anatomy, path, None).op != edit.op:

@@ -10,7 +10,6 @@ import torch
 from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.plan import Edit, Plan
-from identikit.replacing.options import ON_REQUEST
 from identikit.structure.override import Override
 from identikit.surgery.check import checked
 from identikit.surgery.choose import check_plan
@@ -19,8 +18,8 @@ from identikit.surgery.forwards import EditedForward, RunAndFill, Told, forward_
 from identikit.surgery.handle import Handle
 from identikit.surgery.reach import unreached_expert
 from identikit.surgery.renumber import renumbered_for, warn_of_numbers_left
-from identikit.surgery.replaced import replaced_forward
 from identikit.surgery.shorten import same_output
+from identikit.surgery.substitutes import SUBSTITUTES
 
 
 def install(
@@ -81,8 +80,8 @@ def _forward(anatomy: Anatomy, edit: Edit, tensors: Mapping[str, torch.Tensor]) 
     if verdict.flow is None:
         raise RoleError(verdict.why)
     call, layer = anatomy.watched.by_path[path][0], anatomy.model.get_submodule(edit.at)
-    if edit.op in ON_REQUEST:
-        forward = replaced_forward(anatomy, edit, tensors)
+    if edit.op in SUBSTITUTES:
+        forward = SUBSTITUTES[edit.op].forward(anatomy, edit, tensors)
     else:
         forward = forward_for(edit.op, layer, verdict.flow, call.output)
     tell = None if isinstance(forward, RunAndFill) else anatomy.family.absence(layer, call)

@@ -19,10 +19,10 @@ from identikit.surgery.around import Inside, is_edited, refuse_shared
 from identikit.surgery.carried import Carried, carried, carry, first_paths, live_plans, shortened_by
 from identikit.surgery.choose import check_plan, first_fingerprint, plan_for
 from identikit.surgery.decoding import Decoded, decoded, decodes, require_as_before
-from identikit.surgery.fitted import watched_on
 from identikit.surgery.forwards import EditedForward, RunAndFill
 from identikit.surgery.install import install
 from identikit.surgery.numbers import layer_numbers
+from identikit.surgery.on_data import watched_on
 from identikit.surgery.renumber import require_a_user
 from identikit.surgery.resampled import refuse_for_good
 from identikit.surgery.shorten import in_stack, renumber_what_stays, shortened_or_stand_in, stand_in

@@ -16,13 +16,16 @@ import torch
 from identikit.errors import IdentikitError, InputsError, PlanError, RoleError
 from identikit.families.anatomy import Anatomy
 from identikit.plan import RESAMPLE, Edit, Option
-from identikit.replacing.options import CONTRIBUTION, OUTPUT, check_options, read_dims
+from identikit.replacing.options import CONTRIBUTION, OUTPUT, Options, check_options, read_dims
+from identikit.sources.readings import Data
 from identikit.structure.roles import BLOCK, never_ran
 from identikit.structure.streams import Flow
 from identikit.structure.trees import Path, rebuilt, shape_of
 from identikit.structure.watch import Call, Location
 from identikit.surgery.donors import ONE_EXAMPLE, donor_dims
 from identikit.surgery.forwards import EditedForward, RunAndFill, Taken, own_forward
+from identikit.surgery.reader import Tensors
+from identikit.surgery.substitute import Substitute
 
 
 @dataclass(frozen=True)
@@ -77,37 +80,47 @@ class RunAndResample(RunAndFill):
         return stream + (part - stream).roll(shift.rows, shift.dim)
 
 
-def resampling(anatomy: Anatomy, paths: Iterable[str], options: Mapping[str, Option]) -> list[Edit]:
-    """The edits that resample the layers at `paths`: what is shifted, and along which dimension of each output.
+class AsResample(Substitute):
+    """The layer runs; what is shifted is noted, and along which dimension of each output.
 
-    Of a block its contribution is (what it adds to its stream), of every other layer its output; `options` may say
-    `of`. Raises RoleError where the examples in a layer's output are not known, InputsError where there is but one.
+    Of a block its contribution is (what it adds to its stream), of every other layer its output; the option `of` may
+    say so.
     """
-    of = {path: options.get("of") or _meant(anatomy, path) for path in paths}
-    wanted = {path: _read(anatomy, path, of[path])[0] for path in paths}
-    found = donor_dims(anatomy, {path: list(places) for path, places in wanted.items()})
-    edits = []
-    for path, dims in found.items():
-        known = {each[1] for each in dims.values() if each is not None}
-        if len(known) > 1:
-            raise RoleError(f'"{path}" returns tensors that hold examples in different ways. Resample a layer in it.')
-        text = ",".join("-" if each is None else str(each[0]) for each in dims.values())
-        edit = Edit(RESAMPLE, path, tuple({"of": of[path], "dims": text, "rows": known.pop(), **options}.items()))
-        check_resampled(anatomy, edit)
-        edits.append(edit)
-    return edits
 
+    name = RESAMPLE
+    options = Options({"of": (CONTRIBUTION, OUTPUT)}, lies=("dims", "rows"))
 
-def check_resampled(anatomy: Anatomy, edit: Edit) -> None:
-    """Raise PlanError or RoleError where the layer at the edit's place cannot be resampled so."""
-    check_options(edit)
-    _shifts(anatomy, edit)
+    def requested(
+        self, anatomy: Anatomy, paths: list[str], data: Data | None, options: Mapping[str, Option]
+    ) -> tuple[list[Edit], Tensors]:
+        """Raises RoleError where the examples in a layer's output are not known, InputsError where there is but one."""
+        for path in paths:
+            check_options(Edit(self.name, path, tuple(options.items())), self.options)
+        of = {path: options.get("of") or _meant(anatomy, path) for path in paths}
+        wanted = {path: _read(anatomy, path, of[path])[0] for path in paths}
+        found = donor_dims(anatomy, {path: list(places) for path, places in wanted.items()})
+        edits = []
+        for path, dims in found.items():
+            known = {each[1] for each in dims.values() if each is not None}
+            if len(known) > 1:
+                raise RoleError(
+                    f'"{path}" returns tensors that hold examples in different ways. Resample a layer in it.'
+                )
+            text = ",".join("-" if each is None else str(each[0]) for each in dims.values())
+            said = {"of": of[path], "dims": text, "rows": known.pop(), **options}
+            edits.append(Edit(self.name, path, tuple(said.items())))
+            self.check(anatomy, edits[-1])
+        return edits, {}
 
+    def check(self, anatomy: Anatomy, edit: Edit) -> None:
+        """Its options, and that the layer's outputs are those that it was made for."""
+        check_options(edit, self.options)
+        _shifts(anatomy, edit)
 
-def resampled_forward(anatomy: Anatomy, edit: Edit) -> EditedForward:
-    """What the resampled layer does instead."""
-    call = anatomy.watched.by_path[edit.at][0]
-    return RunAndResample(own_forward(call.module), edit.at, _shifts(anatomy, edit))
+    def forward(self, anatomy: Anatomy, edit: Edit, tensors: Mapping[str, torch.Tensor]) -> EditedForward:
+        """Runs the layer and shifts what it made."""
+        call = anatomy.watched.by_path[edit.at][0]
+        return RunAndResample(own_forward(call.module), edit.at, _shifts(anatomy, edit))
 
 
 def refuse_for_good(edits: Iterable[Edit], done: str, error: type[IdentikitError] = RoleError) -> None:

@@ -1,4 +1,4 @@
-"""A layer that is replaced on request: where its stream enters and leaves, and the edit that says with what."""
+"""The slot of a layer that is replaced: where its stream enters and leaves, and how features lie there."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from typing import Any
 
 import torch
 
-from identikit.errors import BlockError, PlanError, RoleError
+from identikit.errors import RoleError
 from identikit.families.anatomy import Anatomy
-from identikit.nn.shortcuts import DOWNS, SIDES
-from identikit.plan import RESAMPLE, Edit, Option
+from identikit.plan import Edit, Option
 from identikit.replacing.layout import FIRST, LAST, Layout, features_axis, guessed_axis, layout_of
-from identikit.replacing.maps import Adapter, Mean, Replacement, Shortcut
-from identikit.replacing.options import FITTED, read_stride
+from identikit.replacing.options import read_stride
 from identikit.structure.roles import never_ran
 from identikit.structure.streams import Flow
-from identikit.structure.trees import Path, at, shape_of
+from identikit.structure.trees import Path, shape_of
 from identikit.structure.watch import Call, Location
-from identikit.surgery.forwards import EditedForward, RunAndMean, forward_with, own_forward
-from identikit.surgery.resampled import resampled_forward
 
 NESTED = (
     "returns a nested tensor, which cannot be replaced: nn.TransformerEncoder packs padded examples so. Make it with "
@@ -65,57 +61,23 @@ def slot_of(anatomy: Anatomy, path: str, options: Mapping[str, Option]) -> Slot:
     return Slot(call, flow, leaves, None, None)
 
 
-def replacement(edit: Edit, slot: Slot, tensors: Mapping[str, torch.Tensor]) -> Replacement:
-    """The map that `edit` asks for. Raises RoleError where no such map leads from the layer's input to its output."""
-    layout, options = slot.layout, dict(edit.options)
-    if layout is None:
-        raise RoleError(f'"{edit.at}" {shapes(slot)}: no {edit.op} leads from one to the other. Keep it.')
-    output = slot.output
-    held = {key: tensors[name].to(device=output.device, dtype=output.dtype) for key, name in edit.tensors.items()}
-    down, side = str(options.get("down", DOWNS[0])), str(options.get("side", SIDES[0]))
-    _check_sizes(edit, layout, held)
-    try:
-        if edit.op == "mean":
-            return Mean(layout, held)
-        return Adapter(layout, held, down=down) if edit.op == "adapter" else Shortcut(layout, side=side, down=down)
-    except BlockError as cause:
-        raise RoleError(f'"{edit.at}" {shapes(slot)}: {_fewer(layout, cause)}') from None
-
-
-def replaced_forward(anatomy: Anatomy, edit: Edit, tensors: Mapping[str, torch.Tensor]) -> EditedForward:
-    """What the replaced layer does instead; proved to give the recorded output's shape and dtype. Raises RoleError."""
-    if edit.op == RESAMPLE:
-        return resampled_forward(anatomy, edit)
-    slot = slot_of(anatomy, edit.at, dict(edit.options))
-    if edit.op == "mean" and (slot.layout is None or slot.enters is None):
-        value, axis = tensors[edit.tensors["value"]].to(slot.output), dict(edit.options).get("axis")
-        return RunAndMean(own_forward(slot.call.module), slot.leaves, value, LAST if axis is None else int(axis))
-    made = replacement(edit, slot, tensors)
-    assert slot.enters is not None  # a layout is one between the output and an input
-    forward = forward_with(made, slot.leaves, slot.enters, slot.flow, slot.call.output)
-    with torch.no_grad():
-        output = at(forward(*slot.call.args, **slot.call.kwargs), slot.leaves)
-    if output.shape != slot.output.shape or output.dtype != slot.output.dtype:
-        raise RoleError(_other_shape(edit.at, edit.op, slot, _sizes(output)))
-    return forward
-
-
 def require_shape(path: str, op: str, slot: Slot) -> None:
     """Raise RoleError where the stride that the user gave leads to another shape than the layer's."""
     if slot.layout is not None and slot.enters is not None:
         entered = dict(slot.call.tensors_in())[slot.enters]
         made = slot.layout.output_shape(entered.shape)
         if made != list(slot.output.shape):
-            raise RoleError(_other_shape(path, op, slot, "x".join(map(str, made))))
+            raise RoleError(other_shape(path, op, slot, "x".join(map(str, made))))
 
 
 def shapes(slot: Slot) -> str:
     """What the layer takes and returns, in words."""
     taken = [value for place, value in slot.call.tensors_in() if slot.enters in (None, place)]
-    return f"takes {', '.join(map(_sizes, taken)) or 'no tensor'} and returns {_sizes(slot.output)}"
+    return f"takes {', '.join(map(sizes, taken)) or 'no tensor'} and returns {sizes(slot.output)}"
 
 
-def _other_shape(path: str, op: str, slot: Slot, made: str) -> str:
+def other_shape(path: str, op: str, slot: Slot, made: str) -> str:
+    """What is said where a replacement gives another shape than its layer."""
     return (
         f'"{path}" {shapes(slot)}: the {op} asked for makes {made} of it. Leave stride and axis out, then they are '
         "found."
@@ -182,25 +144,6 @@ def _strided(layout: Layout, options: Mapping[str, Option]) -> Layout:
     return Layout(layout.axis, layout.in_features, layout.out_features, strides)
 
 
-def _check_sizes(edit: Edit, layout: Layout, held: Mapping[str, torch.Tensor]) -> None:
-    wanted = {"weight": (layout.out_features, layout.in_features), "bias": (layout.out_features,)}
-    wanted["value"] = wanted["bias"]
-    for key in FITTED[edit.op]:
-        if tuple(held[key].shape) != wanted[key]:
-            raise PlanError(
-                f'the {key} of the {edit.op} at "{edit.at}" is {_sizes(held[key])}; the layer here needs '
-                f"{'x'.join(map(str, wanted[key]))}. Load the model that the plan was made for."
-            )
-
-
-def _fewer(layout: Layout, cause: Exception) -> str:
-    if layout.out_features < layout.in_features:
-        return (
-            f"a shortcut cannot make {layout.out_features} features of {layout.in_features}. "
-            'Fit a map instead: as_="adapter", data=[batch, ...].'
-        )
-    return str(cause)
-
-
-def _sizes(tensor: Any) -> str:
+def sizes(tensor: Any) -> str:
+    """A tensor's sizes, in words."""
     return "x".join(str(size) for size in tensor.shape) or "a scalar"

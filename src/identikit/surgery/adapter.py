@@ -1,92 +1,43 @@
-"""What is learned of a layer as it runs over data: its mean, or a linear map from what it takes to what it returns."""
+"""`as_="adapter"`: a linear map of the layer's input, fitted to data by least squares, stands for it."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
-from identikit.batches import Batch
-from identikit.errors import DataError, IdentikitWarning, RoleError
+from identikit.errors import DataError, IdentikitWarning
 from identikit.families.anatomy import Anatomy
 from identikit.nn.shortcuts import DOWNS
 from identikit.plan import Option
 from identikit.replacing.fit import LeastSquares
-from identikit.replacing.layout import LAST, features_axis, guessed_axis
-from identikit.replacing.maps import rows, thinned, thinning
-from identikit.replacing.mean import RunningMean
-from identikit.replacing.padding import counted
+from identikit.replacing.layout import FIRST, LAST, Layout
+from identikit.replacing.maps import Adapter, Replacement, rows, thinned, thinning
+from identikit.replacing.options import Options
 from identikit.sources.readings import Data
-from identikit.structure.override import Forward
-from identikit.structure.trees import at, shape_of
-from identikit.surgery.forwards import Taken
-from identikit.surgery.replaced import NESTED, Slot
+from identikit.surgery.reader import Reader, Tensors, require_read
+from identikit.surgery.slot import Slot
+from identikit.surgery.substitute import Mapped, require_map
 
 #: Shares of the inputs' own size. The first is hardly any, the last leaves nothing but the prior.
 RIDGES = (1e-9, 1e-6, 1e-3, 1.0, 1e6)
-Tensors = dict[str, torch.Tensor]
 
 
-class Reader:
-    """Reads one layer's calls: rows of features of what goes in and what comes out, padding left out."""
+class AsAdapter(Mapped):
+    """A 1x1 convolution where features come first, else a linear layer; thinned out before it where sizes change."""
 
-    def __init__(self, anatomy: Anatomy, slot: Slot, axis: int) -> None:
-        self.batch = Batch()
-        self._anatomy = anatomy
-        self._slot = slot
-        self._axis = axis
-        device = slot.output.device
-        self._device = torch.device("cpu") if device.type == "mps" else device  # which has no float64
+    name = "adapter"
+    options = Options({"axis": (FIRST, LAST), "down": DOWNS}, ("ridge", "residual"), ("weight", "bias"))
 
-    def around(self, forward: Forward) -> Forward:
-        """`forward`, read at every call. What goes in is copied first: a layer may write into it."""
-        enters = self._slot.enters
+    def made(self, layout: Layout, held: Mapping[str, torch.Tensor], options: Mapping[str, Option]) -> Replacement:
+        """The fitted map."""
+        return Adapter(layout, held, down=str(options.get("down", DOWNS[0])))
 
-        def read(*args: Any, **kwargs: Any) -> Any:
-            entered = Taken(enters).of(args, kwargs).clone() if enters is not None else None
-            output = forward(*args, **kwargs)
-            made = at(output, self._slot.leaves)
-            if shape_of(made) is None:
-                raise RoleError(f'on the data, "{self._slot.call.path}" {NESTED}')
-            self._take(entered, made)
-            return output
-
-        return read
-
-    def learned(self, path: str, data: Data) -> tuple[Tensors, dict[str, Option]]:
-        """The tensors, and what else the edit should say."""
-        raise NotImplementedError
-
-    def _take(self, entered: torch.Tensor | None, output: torch.Tensor) -> None:
-        raise NotImplementedError
-
-    def _counted(self, output: torch.Tensor) -> torch.Tensor:
-        """Which rows of `output` are no padding: [rows] of bool."""
-        mask = counted(self._anatomy.watched, self._slot.output, self.batch, output) if self._axis == LAST else None
-        count = output.numel() // output.shape[self._axis]
-        return torch.ones(count, dtype=torch.bool, device=output.device) if mask is None else mask.reshape(-1)
-
-    def _cast(self, value: torch.Tensor) -> torch.Tensor:
-        """For the plan: in the dtype of the layer's own output."""
-        return value.to(device="cpu", dtype=self._slot.output.dtype)
-
-
-class MeanReader(Reader):
-    def __init__(self, anatomy: Anatomy, slot: Slot, options: Mapping[str, Option]) -> None:
-        output = slot.output
-        said = options.get("axis") or (slot.layout.axis if slot.layout else None)
-        found = said or features_axis(anatomy.watched, slot.call, output) or guessed_axis(output.ndim)
-        super().__init__(anatomy, slot, int(found))
-        self._mean = RunningMean(output.shape[self._axis], self._device)
-
-    def _take(self, entered: torch.Tensor | None, output: torch.Tensor) -> None:
-        self._mean.add(rows(output, self._axis)[self._counted(output)].to(self._device))
-
-    def learned(self, path: str, data: Data) -> tuple[Tensors, dict[str, Option]]:
-        _require(path, self._mean.count, self._mean.value, data)
-        return {"value": self._cast(self._mean.value)}, {"axis": self._axis}
+    def reader(self, anatomy: Anatomy, slot: Slot, options: Mapping[str, Option]) -> Reader:
+        """What adds up inputs and outputs."""
+        require_map(slot.call.path, self.name, slot)
+        return AdapterReader(anatomy, slot, options)
 
 
 class AdapterReader(Reader):
@@ -124,7 +75,7 @@ class AdapterReader(Reader):
 
     def learned(self, path: str, data: Data) -> tuple[Tensors, dict[str, Option]]:
         whole = self._halves[0] + self._halves[1]
-        _require(path, whole.count, whole.xy, data)
+        require_read(path, whole.count, whole.xy, data)
         priors = _priors(self._layout.in_features, self._layout.out_features)
         ridges = RIDGES if self._ridge is None else (float(self._ridge),)
         tried = [(ridge, prior) for ridge in ridges for prior in priors]
@@ -163,10 +114,3 @@ def _priors(in_features: int, out_features: int) -> list[torch.Tensor | None]:
     front = (out_features - in_features) // 2
     shortcut[front : front + in_features] = torch.eye(in_features, dtype=torch.float64)
     return [shortcut, None]
-
-
-def _require(path: str, count: int, value: torch.Tensor, data: Data) -> None:
-    if not count:
-        raise DataError(f'"{path}" never ran on {data.name}, or on padding alone. Give data that reaches it.')
-    if not bool(torch.isfinite(value).all()):
-        raise DataError(f'what "{path}" makes of {data.name} is not finite. Look at the data, or at the weights.')
