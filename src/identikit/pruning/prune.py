@@ -50,12 +50,19 @@ class Pruned:
 
         return report((self.scan, self.front), to)
 
-    def plot(self) -> Any:
-        """A matplotlib Figure: quality against layers dropped."""
-        return self.front.plot()
+    def plot(self, *, ax: Any = None) -> Any:
+        """Matplotlib axes: quality against layers dropped. On `ax` where given, else on those of a new figure."""
+        return self.front.plot(ax=ax)
+
+    def to_markdown(self) -> str:
+        """The full and the chosen model, and the whole curve, in Markdown."""
+        return self.front.to_markdown()
 
     def __repr__(self) -> str:
         return repr(self.front)
+
+    def _repr_html_(self) -> str:
+        return self.front._repr_html_()
 
 
 def prune(

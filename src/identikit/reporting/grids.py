@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from identikit.reporting import curve, page
+from identikit.plan import Plan
+from identikit.reporting import curve, numbers, page
 from identikit.results import Front
+from identikit.results.finding import Finding
+
+
+class SiteLike(Protocol):
+    """What a table of sites shows of one."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def verdict(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -59,6 +77,37 @@ def change_grid(changes: Sequence[curve.Change]) -> Grid:
     """The full and the chosen model side by side."""
     rows = tuple((line.what, line.before, line.after, line.said) for line in changes)
     return Grid(("", "before", "after", ""), rows, (False, True, True, False))
+
+
+def sites_grid(sites: Iterable[SiteLike]) -> Grid:
+    """What can be edited, and why the rest cannot."""
+    heads = ("layer", "kind", "role", "parameters", "verdict")
+    rows = [(site.path, site.kind, site.role, f"{site.parameters:,}", site.verdict) for site in sites]
+    return Grid(heads, _clean(rows), (False, False, False, True, False))
+
+
+def plan_grid(plan: Plan, calls: Mapping[str, int] | None = None) -> Grid:
+    """The edits of a plan; `calls`: how often each ran in the pass that checked it."""
+    rows = [
+        (
+            edit.op,
+            edit.at,
+            ", ".join(f"{key}={value}" for key, value in edit.options),
+            "" if calls is None else str(calls.get(edit.at, "")),
+        )
+        for edit in plan
+    ]
+    return _filled(Grid(("edit", "at", "options", "calls"), _clean(rows), (False, False, False, True)))
+
+
+def findings_grid(findings: Iterable[Finding]) -> Grid:
+    """What an audit found, and what to write instead."""
+    rows = [(each.level, each.module or "the model", each.message, each.fix) for each in findings]
+    return Grid(("level", "layer", "finding", "fix"), _clean(rows), (False,) * 4)
+
+
+def _clean(rows: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(map(numbers.clean, row)) for row in rows)
 
 
 def _filled(grid: Grid) -> Grid:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
-from dataclasses import dataclass
+import re
 from pathlib import Path
 from typing import Any
 
 from identikit.errors import ResultError, needs_extra
 from identikit.files import write_text
-from identikit.reporting import curve, numbers, page, plots, repeat
-from identikit.reporting.agreements import agreements
+from identikit.plan import Edit
+from identikit.reporting import curve, numbers, page, repeat, sections
+from identikit.reporting.layer_map import layer_map
 from identikit.results import Front, Header, ScanResult
 
-_MOST_COMBINATIONS = 100
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A drawing and its words for those who do not see it."""
-
-    svg: str
-    said: str
+_PAGE, _STYLE, _SCRIPT = "report.html.j2", "report.css", "report.js"
+_BREAKS = re.compile(r"\.(?=[^\W\d]|\[)")
 
 
 def report(result: Any, to: str | Path = "report.html") -> Path:
@@ -32,7 +28,7 @@ def report(result: Any, to: str | Path = "report.html") -> Path:
         to: the file to write; it holds the old page until the new one is whole.
 
     Raises:
-        ResultError: `result` is none of these. MissingExtraError: matplotlib or jinja2 is absent.
+        ResultError: `result` is none of these. MissingExtraError: jinja2 is absent.
         SaveError: the file cannot be written.
     """
     path = Path(to)
@@ -46,25 +42,63 @@ def html(result: Any) -> str:
     header = front.header if front is not None else scan.header if scan is not None else None
     if header is None:
         raise ResultError("this prune holds neither a scan nor a front, so there is nothing to report.")
+    drawn = layer_map(scan, front)
+    sets = drawn.sets if drawn is not None else {}
+    return _painted(
+        title=f"{_short(header)}: what its layers are worth",
+        model=page.model_line(header),
+        lead=_lead(scan, front),
+        facts=_facts(header, front),
+        map=drawn,
+        agreements=[] if scan is None else sections.agreement_figures(scan),
+        notes=[numbers.clean(note) for note in header.notes],
+        front=_front(front, sets) if front is not None else None,
+        scans=sections.sections(scan, sets, combinations=front is None) if scan is not None else [],
+        repeats=_repeats(scan, front),
+    )
+
+
+def _painted(**shown: Any) -> str:
+    """The template filled; the page allows its own style and script alone, by their hashes."""
     try:
         import jinja2
     except ImportError as cause:
         raise needs_extra("jinja2", "report", "a report") from cause
-    loader = jinja2.PackageLoader("identikit.reporting")
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("identikit.reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(
-        title=f"{_short(header)}: what its layers are worth",
-        model=page.model_line(header),
-        facts=_facts(header, front),
-        agreements=[] if scan is None else agreements(scan),
-        notes=[numbers.clean(note) for note in header.notes],
-        front=_front(front) if front is not None else None,
-        scans=_scans(scan, combinations=front is None) if scan is not None else [],
-        several_metrics=scan is not None and len(scan.header.metrics) > 1,
-        repeats=_repeats(scan, front),
-    )
+    loader = environment.loader
+    assert loader is not None
+    style, script = (loader.get_source(environment, name)[0].strip() for name in (_STYLE, _SCRIPT))
+    own = f"style-src {_hash(style)}; script-src {_hash(script)}"
+    allowed = f"default-src 'none'; {own}; base-uri 'none'; form-action 'none'"
+    environment.filters["soft"] = _soft
+    return environment.get_template(_PAGE).render(**shown, style=style, script=script, allowed=allowed)
+
+
+def _soft(text: str) -> Any:
+    """`text` as HTML in which a long path may go on in the next line behind one of its dots."""
+    from markupsafe import Markup, escape
+
+    return Markup(_BREAKS.sub(".<wbr>", str(escape(text))))
+
+
+def _hash(text: str) -> str:
+    """How a page's policy names a style or a script that stands in it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _lead(scan: ScanResult | None, front: Front | None) -> list[str]:
+    """What was measured on what, a line for each metric."""
+    said = [] if front is None else [curve.measured(front)]
+    searched = "in the search: " if front is not None and front.chosen_on is not None else ""
+    scanned = [(scan, name) for name in scan.header.metrics] if scan is not None else []
+    said += [searched + page.measured(result.header, name, result.of(name)) for result, name in scanned]
+    return list(dict.fromkeys(said))
 
 
 def _short(header: Header) -> str:
@@ -107,31 +141,8 @@ def _facts(header: Header, front: Front | None) -> list[tuple[str, str]]:
     return [(label, numbers.clean(value)) for label, value in facts if value]
 
 
-def _scans(scan: ScanResult, *, combinations: bool) -> list[dict[str, Any]]:
-    """For each metric the single layers, drawn and in a table; then, where wanted, the cheapest combinations."""
-    sections = []
-    for number, name in enumerate(scan.header.metrics):
-        alone = [row for row in scan.of(name) if len(row.places) == 1]
-        several = [row for row in scan.ranked(name) if len(row.places) != 1]
-        if alone:
-            sections.append(_layers(ScanResult(scan.header, alone), name, f"costs-{number}"))
-        if several and (combinations or not alone):
-            table = page.costs(ScanResult(scan.header, several[:_MOST_COMBINATIONS]), name)
-            shown = f", the {_MOST_COMBINATIONS} cheapest" if len(several) > _MOST_COMBINATIONS else ""
-            sections.append({"head": f"Several layers at once{shown}", "table": table, "figure": None})
-    return sections
-
-
-def _layers(scan: ScanResult, name: str, figure: str) -> dict[str, Any]:
-    table = page.costs(scan, name)
-    said = f"What each layer's absence costs by {table.metric}; the table below has the numbers."
-    drawn = Figure(plots.svg(plots.plot_costs(scan, name), figure), said)
-    return {"head": "What each layer’s absence costs", "table": table, "figure": drawn}
-
-
-def _front(front: Front) -> dict[str, Any]:
-    drawn = plots.svg(plots.plot_front(front), "front")
-    said = f"{numbers.clean(front.metric)} against layers dropped; the table below has the numbers."
+def _front(front: Front, sets: dict[tuple[Edit, ...], str]) -> dict[str, Any]:
+    edits = [repeat.plain_edits(point.places, point.plan) for point in front.points]
     return {
         "goal": numbers.clean(front.goal),
         "form": curve.form(front),
@@ -140,8 +151,8 @@ def _front(front: Front) -> dict[str, Any]:
         "bars": curve.error_bars(front),
         "metric": numbers.clean(front.metric),
         "changes": curve.changes(front),
-        "lines": curve.points(front),
-        "figure": Figure(drawn, said),
+        "lines": list(zip(curve.points(front), (sets.get(each or (), "") for each in edits), strict=True)),
+        "figure": sections.front_figure(front),
     }
 
 

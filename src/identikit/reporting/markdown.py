@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from identikit.reporting import curve, grids, numbers, page
 from identikit.reporting.agreements import agreements
-from identikit.reporting.grids import Grid
+from identikit.reporting.grids import Grid, SiteLike
 from identikit.results import Front, ScanResult
 
 
@@ -30,6 +30,11 @@ def front_markdown(front: Front) -> str:
     parts += [markdown(grids.change_grid(curve.changes(front))), markdown(grids.curve_grid(front))]
     parts += [escape(sentence) for sentence in front.said]
     return "\n\n".join(parts) + "\n"
+
+
+def sites_markdown(sites: Sequence[SiteLike]) -> str:
+    """The table of what can be edited."""
+    return (markdown(grids.sites_grid(sites)) if sites else "no sites") + "\n"
 
 
 def markdown(grid: Grid) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from identikit.places import natural_key
-from identikit.reporting import numbers
+from identikit.plan import Edit
+from identikit.reporting import numbers, repeat
 from identikit.results import Cost, Header, Row, ScanResult, SiteInfo
 from identikit.results.agreement import CHEAP
 from identikit.results.header import together
@@ -38,6 +39,9 @@ class CostLine:
     spread: str = ""
     flops: str = ""
     memory: str = ""
+    weight: float | None = None  # the parameters
+    slice: float | None = None  # the share of the time, 0 to 1
+    edits: tuple[Edit, ...] | None = None  # what was done, where lines on a page can say it
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,9 @@ def _line(header: Header, row: Row, cost: Cost, decimals: int, *, cheapest: bool
         spread=_spread(weight),
         flops="" if weight.flops is None else numbers.count(weight.flops),
         memory="" if weight.memory is None else numbers.size(weight.memory),
+        weight=weight.parameters if known else None,
+        slice=weight.share,
+        edits=repeat.plain_edits(row.places, row.plan),
     )
 
 

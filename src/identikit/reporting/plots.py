@@ -1,10 +1,7 @@
-"""Figures of results, drawn with matplotlib's objects alone: no global state, no window."""
+"""Results drawn on matplotlib axes, the caller's or new ones, as its other plotting libraries do it."""
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,40 +11,39 @@ from identikit.results import Front, ScanResult, Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# Colours that stand for a meaning. In a page they become CSS variables, so that a dark page has its own.
-INK, FAINT, BAR, BEST, TIE, PAPER = "#24292f", "#8c959f", "#3b6fb6", "#2f8f5b", "#a9b8cc", "#fefefe"
-MEANINGS = {PAPER: "paper", INK: "ink", FAINT: "faint", BAR: "bar", BEST: "best", TIE: "tie"}
+BAR, BEST, TIE, PAPER = "#8d98a5", "#1f5fc4", "#c9d0d8", "#ffffff"  # read on light ground and on dark
 _WIDTH = 4.8  # inches: readable at the width of a phone as well
 _MOST_BARS = 160
 
 
-def plot_costs(result: ScanResult, metric: str | None = None) -> Figure:
-    """What each layer's absence costs, one bar a layer in order of depth, with its interval.
+def plot_costs(result: ScanResult, metric: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """What each layer's absence costs, one bar a layer in order of depth, with its interval; returns the axes.
 
-    A scan of more than 160 rows shows the cheapest 160. Raises MissingExtraError without matplotlib.
+    Drawn on `ax`; on those of a new figure of pyplot's where None. A scan of more than 160 rows shows the cheapest
+    160. Raises MissingExtraError without matplotlib.
     """
     table = page.costs(result, metric)
     lines = list(table.lines)
     if len(lines) > _MOST_BARS:
         kept = sorted(lines, key=lambda line: line.value)[:_MOST_BARS]
         lines = [line for line in lines if line in kept]
-    figure, axes = _figure(height=0.85 + 0.25 * len(lines))
+    axes = _axes(ax, height=0.85 + 0.25 * len(lines))
+    ink, faint = _inks()
     where = range(len(lines))
     colours = [BEST if line.cheapest else TIE if line.tie else BAR for line in lines]
     axes.barh(where, [line.value for line in lines], height=0.66, color=colours)
     for number, line in enumerate(lines):
         if line.low is not None and line.high is not None:
-            axes.plot([line.low, line.high], [number, number], color=INK, linewidth=1.4, solid_capstyle="butt")
+            axes.plot([line.low, line.high], [number, number], color=ink, linewidth=1.4, solid_capstyle="butt")
     _cut(axes, lines, table.reach)
-    axes.axvline(0.0, color=FAINT, linewidth=0.8)
+    axes.axvline(0.0, color=faint, linewidth=0.8)
     axes.set_yticks(list(where), [numbers.shorten(line.place, 34) for line in lines])
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.locator_params(axis="x", nbins=5)
     axes.set_xlabel(f"cost of its absence ({table.metric})")
     _plain(axes, lines="x")
-    return figure
+    return axes
 
 
 def _cut(axes: Axes, lines: Sequence[page.CostLine], reach: float) -> None:
@@ -68,12 +64,13 @@ def _cut(axes: Axes, lines: Sequence[page.CostLine], reach: float) -> None:
         axes.text(where, number, said, color=PAPER, fontsize=8.5, va="center", ha=side, parse_math=False, clip_on=True)
 
 
-def plot_front(front: Front) -> Figure:
+def plot_front(front: Front, *, ax: Axes | None = None) -> Axes:
     """The score of the goal's metric against layers dropped, with intervals; the chosen model is marked.
 
-    Raises MissingExtraError without matplotlib.
+    Drawn on `ax`, which is returned; on the axes of a new figure of pyplot's where None. Raises MissingExtraError
+    without matplotlib.
     """
-    figure, axes = _figure(height=2.6)
+    axes = _axes(ax, height=2.8)
     from matplotlib.ticker import MaxNLocator
 
     scores = [point.scores[front.metric] for point in front.points]
@@ -98,58 +95,45 @@ def plot_front(front: Front) -> Figure:
     axes.margins(x=0.06, y=0.16)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _plain(axes, lines="y")
-    return figure
+    return axes
 
 
 def _interval(axes: Axes, number: int, score: Score) -> None:
     """The score's error bar, where it has one."""
     if score.low is not None and score.high is not None:
-        axes.plot([number, number], [score.full + score.low, score.full + score.high], color=INK, linewidth=1.2)
+        axes.plot([number, number], [score.full + score.low, score.full + score.high], color=_inks()[0], linewidth=1.2)
 
 
-def svg(figure: Figure, name: str) -> str:
-    """The figure as an `<svg>` element for a page: text stays text, colours are the page's (`--ink`, `--bar`...).
-
-    `name` keeps the ids of several figures on one page apart. Equal figures give equal text.
-    """
-    import matplotlib
-
-    file = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the reader's browser draws it, not matplotlib
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = file.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'<g id="[^"]*"/>', "", text)  # an id may stand once in a page
-    text = re.sub(r'<g id="[^"]*">', "<g>", text)
-    text = re.sub(r"(font-family: |font: [0-9.]+px )[^;\"]*", r"\1system-ui, sans-serif", text)
-    for colour, meaning in MEANINGS.items():
-        text = text.replace(colour, f"var(--{meaning})")
-    return text.strip()
-
-
-def _figure(height: float) -> tuple[Figure, Axes]:
+def _axes(ax: Axes | None, height: float) -> Axes:
+    """The caller's axes; without them those of a new figure, which a notebook shows and `plt.show()` too."""
+    if ax is not None:
+        return ax
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        from matplotlib import pyplot
     except ImportError as cause:
         raise needs_extra("matplotlib", "report", "a figure") from cause
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
+    made: Axes = pyplot.subplots(figsize=(_WIDTH, height), layout="constrained")[1]
+    return made
+
+
+def _inks() -> tuple[Any, Any]:
+    """The colours of words and of quiet lines in the style that the caller has set."""
+    from matplotlib import rcParams
+
+    return rcParams["text.color"], rcParams["grid.color"]
 
 
 def _plain(axes: Axes, *, lines: Literal["x", "y"]) -> None:
     """Few lines, quiet colours; a dollar sign in a layer's name is a dollar sign."""
+    ink, faint = _inks()
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(FAINT)
-    axes.tick_params(colors=INK, labelsize=9, length=0)
-    axes.grid(axis=lines, color=FAINT, alpha=0.25, linewidth=0.6)
+    axes.spines["bottom"].set_color(faint)
+    axes.tick_params(labelsize=9, length=0)
+    axes.grid(axis=lines, color=faint, alpha=0.4, linewidth=0.6)
     axes.set_axisbelow(True)
     labels: list[Any] = [axes.xaxis.label, axes.yaxis.label]
     for label in labels:
-        label.set(color=INK, fontsize=9.5)
+        label.set(color=ink, fontsize=9.5)
     for text in (*labels, *axes.get_yticklabels()):
         text.set_parse_math(False)

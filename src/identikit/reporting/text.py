@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from typing import Protocol
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
@@ -14,26 +13,12 @@ from rich.text import Text
 
 from identikit.reporting import cost_table, curve, glyphs, numbers, page, styles
 from identikit.reporting.agreements import agreements
+from identikit.reporting.grids import SiteLike
 from identikit.results import Front, ScanResult
 from identikit.results.compensated import FORMS
 
 _WIDEST = 110  # wider tables are harder to read across
 _REPR_WIDTH = 100
-
-
-class SiteLike(Protocol):
-    """What a table of sites shows of one."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def role(self) -> str: ...
-    @property
-    def parameters(self) -> int: ...
-    @property
-    def verdict(self) -> str: ...
 
 
 @dataclass(frozen=True)

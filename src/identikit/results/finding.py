@@ -46,6 +46,11 @@ class Findings(list[Finding]):
 
         return findings_repr(self)
 
+    def _repr_html_(self) -> str:
+        from identikit.reporting.fragment import findings_fragment
+
+        return findings_fragment(self)
+
 
 def _order(finding: Finding) -> tuple[Any, ...]:
     return finding.level != "mistake", natural_key(finding.module), finding.kind, finding.message

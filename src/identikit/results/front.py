@@ -11,7 +11,7 @@ from identikit import strict_json
 from identikit.errors import ResultError
 from identikit.files import write_text
 from identikit.plan import Plan
-from identikit.results.fields import Fields, check_format
+from identikit.results.fields import Fields, check_format, listed
 from identikit.results.header import DataInfo, Header, read_data_info
 from identikit.results.point import Point as Point
 
@@ -47,7 +47,7 @@ class Front:
             raise ResultError("a front needs at least one point: the full model.")
         if not 0 <= self.chosen < len(self.points):
             raise ResultError(f'"chosen" is {self.chosen}, but there are {len(self.points)} points (the first is 0).')
-        known = ", ".join(self.header.metrics)
+        known = listed(self.header.metrics)
         for number, point in enumerate(self.points):
             if set(point.scores) != set(self.header.metrics):
                 raise ResultError(f"point {number} must have a score for each of the header's metrics: {known}.")
@@ -131,11 +131,11 @@ class Front:
         """Write the front as JSON, replacing `path` only when the new file is whole. Raises SaveError."""
         write_text(path, json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
-    def plot(self) -> Any:
-        """A matplotlib Figure: quality against layers dropped."""
+    def plot(self, *, ax: Any = None) -> Any:
+        """Matplotlib axes: quality against layers dropped. On `ax` where given, else on those of a new figure."""
         from identikit.reporting.plots import plot_front
 
-        return plot_front(self)
+        return plot_front(self, ax=ax)
 
     def report(self, to: str | Path = "report.html") -> Path:
         """Write one self-contained HTML page and return its path."""

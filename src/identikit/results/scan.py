@@ -200,11 +200,11 @@ class ScanResult:
         self._check(row)
         self._rows[row.key] = row
 
-    def plot(self, metric: str | None = None) -> Any:
-        """A matplotlib Figure: what each layer's absence costs, with its interval."""
+    def plot(self, metric: str | None = None, *, ax: Any = None) -> Any:
+        """Matplotlib axes: what each layer's absence costs, with its interval. On `ax`, or on those of a new figure."""
         from identikit.reporting.plots import plot_costs
 
-        return plot_costs(self, metric)
+        return plot_costs(self, metric, ax=ax)
 
     def report(self, to: str | Path = "report.html") -> Path:
         """Write one self-contained HTML page and return its path."""

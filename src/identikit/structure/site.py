@@ -47,3 +47,14 @@ class Sites(list[Site]):
         width = max((len(site.path) for site in self), default=0)
         rows = [f"{site.path:<{width}}  {site.role:<8}  {site.parameters:>13,}  {site.verdict}" for site in self]
         return "\n".join(rows) or "no sites"
+
+    def to_markdown(self) -> str:
+        """The table in Markdown."""
+        from identikit.reporting.markdown import sites_markdown
+
+        return sites_markdown(self)
+
+    def _repr_html_(self) -> str:
+        from identikit.reporting.fragment import sites_fragment
+
+        return sites_fragment(self, self.model)

@@ -72,3 +72,8 @@ class Handle:
     def __repr__(self) -> str:
         state = "applied" if self._applied else "undone"
         return f"Handle({', '.join(self.plan.places)}; {state})"
+
+    def _repr_html_(self) -> str:
+        from identikit.reporting.fragment import plan_fragment
+
+        return plan_fragment(self.plan, "applied" if self._applied else "undone", self.calls)
