@@ -142,3 +142,19 @@ def test_names_that_a_plan_cannot_hold_are_left_out_of_it() -> None:
     written = json.loads(command.partition("<<'PLAN'\n")[2].partition("\nPLAN\n")[0])
     assert (written["model"], written["weights"]) == ("", "")
     assert Plan.from_json(written).places == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "python", "words"),
+    [
+        (["fidelity"], 'metrics="fidelity", ', "--metric fidelity "),
+        (["kl", "fidelity"], 'metrics=["kl", "fidelity"], ', "--metric kl --metric fidelity "),
+        (["influence"], 'method="influence", ', "--method influence "),
+        (["fidelity", "influence"], 'metrics="fidelity", method="auto", ', "--metric fidelity --method auto "),
+    ],
+    ids=str,
+)
+def test_a_cheap_score_is_asked_for_as_a_method(metrics: list[str], python: str, words: str) -> None:
+    scan = ScanResult(sample.header(metrics={name: MetricInfo(True, 1.0) for name in metrics}))
+    assert f"ik.scan(model, data, {python}seed=0)" in repeat.scan_python(scan)
+    assert f"--data pairs.csv {words}--seed 0 --to" in repeat.scan_command(scan)

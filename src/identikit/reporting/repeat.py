@@ -12,6 +12,7 @@ from identikit.places import natural_key
 from identikit.plan import Edit, Plan
 from identikit.reporting import numbers
 from identikit.results import Front, Header, ScanResult
+from identikit.results.agreement import CHEAP
 
 #: What a plan of these lines may do at a place: what needs no tensor beside it and leaves nothing of a layer.
 PLAIN = ("identity", "zero", "one")
@@ -24,8 +25,9 @@ def scan_command(result: ScanResult) -> str:
     header = result.header
     if header.command:
         return numbers.clean(header.command)
-    metrics = [word for name in header.metrics for word in ("--metric", name)]
-    words = ["--data", header.data.name or "FILE", *metrics, "--seed", str(header.seed), "--to", "scan.jsonl"]
+    exact, method = _asked(header)
+    words = ["--data", header.data.name or "FILE", *(word for name in exact for word in ("--metric", name))]
+    words += [*(("--method", method) if method else ()), "--seed", str(header.seed), "--to", "scan.jsonl"]
     return _command("scan", [header.name or "MODEL"], words)
 
 
@@ -33,7 +35,11 @@ def scan_python(result: ScanResult) -> str:
     """The lines that measure the same on a model and data at hand."""
     header = result.header
     lines = ["import identikit as ik", "", *_model_and_data(header)]
-    lines += [f"result = ik.scan(model, data, metrics={_metrics(header)}, seed={header.seed})", "print(result)"]
+    exact, method = _asked(header)
+    names = list(map(text_of, exact))
+    asked = [f"metrics={names[0] if len(names) == 1 else '[' + ', '.join(names) + ']'}"] if names else []
+    asked += [f"method={text_of(method)}"] if method else []
+    lines += [f"result = ik.scan(model, data, {', '.join(asked)}, seed={header.seed})", "print(result)"]
     best = next((row.places[0] for row in result.ranked() if len(row.places) == 1 and row.plan is None), None)
     if best is not None:
         lines += [
@@ -151,6 +157,8 @@ def _model_and_data(header: Header) -> list[str]:
     ]
 
 
-def _metrics(header: Header) -> str:
-    names = list(map(text_of, header.metrics))
-    return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+def _asked(header: Header) -> tuple[list[str], str]:
+    """The metrics to ask a scan for, and the method where it is not the exact one: a cheap score is no metric of it."""
+    exact = [name for name in header.metrics if name not in CHEAP]
+    cheap = [name for name in header.metrics if name in CHEAP]
+    return exact, "" if not cheap else "auto" if exact else cheap[0]

@@ -38,7 +38,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Section:
-    """One table of costs. `sorting`: whether its order can be chosen. `kind`: of all layers, where it is one."""
+    """One table of costs. `sorting`: whether its order can be chosen. `kind`: of all layers, where it is one.
+
+    cheap: of a score that leaves no layer out.
+    """
 
     id: str
     head: str
@@ -48,6 +51,7 @@ class Section:
     sorting: bool
     kind: str
     kinds: bool
+    cheap: bool
     figure: Figure | None = None
 
 
@@ -58,7 +62,7 @@ def sections(scan: ScanResult, sets: dict[tuple[Edit, ...], str], *, combination
         alone = [row for row in scan.ranked(name) if len(row.places) == 1]
         several = [row for row in scan.ranked(name) if len(row.places) != 1]
         if alone:
-            head = "What each layer’s absence costs"
+            head = "How much each layer does" if name in CHEAP else "What each layer’s absence costs"
             one = ScanResult(scan.header, alone[:_MOST_ROWS])
             cut = f"The {_MOST_ROWS:,} cheapest of {len(alone):,}." if len(alone) > _MOST_ROWS else ""
             found.append(_section(one, name, f"costs-{number}", head, cut, sets, single=True))
@@ -89,7 +93,8 @@ def _section(
     head = f"{head}: {table.metric}" if len(scan.header.metrics) > 1 else head
     kinds = {line.kind for line in table.lines}
     kind = kinds.pop() if single and len(kinds) == 1 else ""
-    return Section(key, head, table, lines, cut, single and len(lines) > 1, kind, any(kinds), figure)
+    sorting = single and len(lines) > 1
+    return Section(key, head, table, lines, cut, sorting, kind, any(kinds), name in CHEAP, figure)
 
 
 def _most(values: Sequence[float | None]) -> float:

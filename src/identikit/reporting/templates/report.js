@@ -85,7 +85,9 @@
     const add = (name, value, ...more) => {
       const told = make("dd");
       told.append(make("b", value), ...more.filter(Boolean).map((text) => make("span", text)));
-      list.append(make("dt", name), told);
+      const pair = make("div");
+      pair.append(make("dt", name), told);
+      list.append(pair);
     };
     for (const metric of data.metrics) {
       const found = said.filter((each) => each.metric === metric.name);
