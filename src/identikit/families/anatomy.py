@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -106,14 +107,24 @@ def anatomy_of(model: nn.Module, inputs: Any = None, family: Family | None = Non
         raise
     except Exception as cause:  # whatever a forward raises, it does not take these inputs
         given = "the inputs given" if inputs is not None else "an example made from its configuration"
-        message = f"{name} does not run on {given}: {_first_line(cause)} Pass inputs=... that it takes."
-        raise InputsError(message) from cause
+        message = f"{name} does not run on {given}: {_first_line(cause)} Pass inputs=... that it takes"
+        whole = "; one dict in one piece is inputs=(batch,), and ((batch,), None) in a list of batches."
+        raise InputsError(message + (whole if _takes_one_dict(model, batch, cause) else ".")) from cause
     if not comparable(anatomy.watched.output):
         raise InputsError(
             f"the output of {name} holds nothing that can be compared (no tensor, array or number), so no edit of it "
             "could be proved. Wrap it in a module whose forward returns tensors."
         )
     return anatomy
+
+
+def _takes_one_dict(model: nn.Module, batch: Batch, cause: Exception) -> bool:
+    """Whether a dict was unpacked into keyword arguments for a `forward` that takes it whole, under another name."""
+    if batch.args or not isinstance(cause, TypeError) or not inspect.ismethod(model.forward):
+        return False
+    arguments = inspect.signature(model.forward).parameters.values()
+    needed = [each.name for each in arguments if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]
+    return len(needed) == 1 and needed[0] not in batch.kwargs
 
 
 def _require_made(model: nn.Module) -> None:
