@@ -36,3 +36,8 @@ def _explanation(path: Path, cause: OSError) -> str:
     if cause.errno == errno.ENAMETOOLONG:
         return f"cannot write {str(path)[:60]}...: the name is too long. Choose a shorter one."
     return f"cannot write {path}: {cause.strerror or cause}."
+
+
+def still_aside(path: Path, place: Path, cause: OSError) -> SaveError:
+    """The error for what could not be put back to `path` when something went wrong: it is not lost."""
+    return SaveError(f"{_explanation(path, cause)} What stood there lies in {place}; the next run puts it back first.")

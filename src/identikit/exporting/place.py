@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from identikit.disk_errors import explained
+from identikit.disk_errors import explained, still_aside
 from identikit.errors import SaveError
 from identikit.files import check_writable, flush_all, flush_folder
 from identikit.locks import locked
 
-_OLD = "old"  # where in the hidden folder the files lie that are replaced
+_GOING, _GONE = "old", "old.whole"  # where in the hidden folder lie some of the files that are replaced, then all
 BESIDE = ".data"  # what the weights that lie beside a graph of more than 2 GB are called, after the graph's name
 
 
@@ -52,39 +52,54 @@ def proved_file(path: Path, overwrite: bool) -> Iterator[Path]:
             flush_all(partial)
             _move(partial, target)
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            if not _set_aside(partial, target):  # what is not in its place again stays for the next run to put there
+                shutil.rmtree(partial, ignore_errors=True)
 
 
 def _move(partial: Path, target: Path) -> None:
     """The new files in the place of the old ones, which come back if a renaming fails; the graph itself comes last."""
-    old = partial / _OLD
-    old.mkdir()
+    new = sorted(partial.iterdir(), key=lambda file: file.name == target.name)
+    if len(new) == 1 and not _weights_of(target).exists():
+        new[0].replace(target)  # at one stroke
+        flush_folder(target.parent)
+        return
     try:
-        for file in (_weights_of(target), target):
+        (partial / _GOING).mkdir()
+        for file in (target, _weights_of(target)):
             if file.exists():
-                file.rename(old / file.name)
-        for new in sorted(partial.iterdir(), key=lambda file: file.name == target.name):
-            if new != old:
-                new.rename(target.with_name(new.name))
+                file.rename(partial / _GOING / file.name)
+        (partial / _GOING).rename(partial / _GONE)
+        for file in new:
+            file.rename(target.with_name(file.name))
     except BaseException:
-        _bring_back(partial, target)
+        try:
+            _bring_back(partial, target)
+        except OSError as cause:
+            raise still_aside(target, partial, cause) from cause
         raise
+    shutil.rmtree(partial / _GONE, ignore_errors=True)
     flush_folder(target.parent)
 
 
+def _set_aside(partial: Path, target: Path) -> bool:
+    """Whether old files are still in the hidden folder, and the new graph too."""
+    return (partial / target.name).exists() and any(any((partial / each).glob("*")) for each in (_GOING, _GONE))
+
+
 def _bring_back(partial: Path, target: Path) -> None:
-    """The old files in their place again, where the new graph had not come to stand there yet.
+    """The old files in their place again, where the new graph had not come to stand there yet; the graph comes last.
 
     By what lies where: so it works, too, for what a killed process left behind.
     """
-    old = partial / _OLD
-    if not old.is_dir() or (target.exists() and not (partial / target.name).exists()):
+    if target.exists():
         return
     weights = _weights_of(target)
-    if not target.exists() and weights.exists() and not (partial / weights.name).exists():
-        weights.unlink()  # the new ones: old ones are set aside before their graph is
-    for file in old.iterdir():
-        file.replace(target.with_name(file.name))
+    if (partial / _GONE).exists() and not (partial / weights.name).exists():
+        weights.unlink(missing_ok=True)  # the new ones: all old files had been set aside
+    for old in (partial / _GOING, partial / _GONE):
+        for name in (weights.name, target.name):
+            if (old / name).exists():
+                (old / name).rename(target.with_name(name))
 
 
 def _weights_of(path: Path) -> Path:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from identikit.disk_errors import explained
+from identikit.disk_errors import explained, still_aside
 from identikit.errors import SaveError
-from identikit.files import flush_all, flush_folder
+from identikit.files import exchanged, flush_all, flush_folder
 from identikit.locks import locked
 from identikit.saving.replaceable import check_replaceable, kept_texts
 
@@ -55,7 +55,10 @@ def proved_folder(folder: Path, overwrite: bool = False) -> Iterator[Path]:
 
 
 def _swap(partial: Path, target: Path) -> None:
-    """Put `partial` in the place of `target`; the old one is deleted last, and comes back if the renaming fails."""
+    """Put `partial` in the place of `target`; the old one is deleted last, and comes back if the renaming fails.
+
+    At one stroke where the system can do that; else there is a moment in which neither stands there.
+    """
     if not target.exists():
         partial.rename(target)
         flush_folder(target.parent)
@@ -63,12 +66,19 @@ def _swap(partial: Path, target: Path) -> None:
     for text in kept_texts(target):
         if not (partial / text.name).exists():
             shutil.copy2(text, partial / text.name)
+    if exchanged(partial, target):  # the old one is the partial one now, and goes with it
+        flush_folder(target.parent)
+        return
     aside = _beside(target, "old")
-    target.rename(aside)
     try:
+        target.rename(aside)
         partial.rename(target)
     except BaseException:
-        aside.rename(target)
+        try:
+            if not target.exists():
+                aside.rename(target)
+        except OSError as cause:
+            raise still_aside(target, aside, cause) from cause
         raise
     flush_folder(target.parent)
     shutil.rmtree(aside, ignore_errors=True)

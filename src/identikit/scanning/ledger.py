@@ -131,8 +131,10 @@ class Ledger:
         `likely`: plans that will be measured later; the engine is chosen for them. `plans` where None.
         """
         if self._sweep is not None:
-            todo = {name: plan for name, plan in plans.items() if not self._known(plan, self._metrics)}
-            if todo or not self._filed.begun:
+            new = {name for name, plan in plans.items() if not self._known(plan, self._metrics)}
+            if new or not self._filed.begun:
+                # rows of one sweep speak of each other (ties, ranks): cut short between them, all are made again
+                todo = {name: plan for name, plan in plans.items() if name in new or self._part.holds(name)}
                 self._sweep.likely = list((likely or plans).values())
                 self._swept(self._sweep, todo, bar)
         if self._score is not None:
