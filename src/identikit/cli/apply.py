@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from identikit.cli import options as o
-from identikit.cli.console import note
+from identikit.cli.console import note, show_json
 from identikit.cli.opening import Asked, asking
 from identikit.errors import IdentikitWarning
 
@@ -41,6 +41,7 @@ def command(
     saved_as: o.Format = "checkpoint",
     overwrite: o.Overwrite = False,
     data: o.Example = None,
+    as_json: o.Json = False,
 ) -> None:  # fmt: skip
     """Take out of a model what a plan says, and save the rest, proved."""
     from identikit.plan import Plan
@@ -58,7 +59,11 @@ def command(
     smaller = remove(opened.model, wanted, inputs=inputs)
     note_step(smaller, step)
     said = _saved(smaller, to, saved_as, like=opened.folder, overwrite=overwrite, inputs=inputs)
-    for line in [f"removed {', '.join(wanted.places)}; saved and proved: {to}", *said, *_beware(smaller)]:
+    said = [*said, *_beware(smaller)]
+    if as_json:
+        show_json({"removed": list(wanted.places), "to": str(to), "notes": said})
+        return
+    for line in [f"removed {', '.join(wanted.places)}; saved and proved: {to}", *said]:
         note(line)
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from identikit.cli.console import note
+from identikit.cli import options as o
+from identikit.cli.console import note, show_json
 
 EXAMPLE = "Example:  identikit report scan.jsonl --to report.html"
 
@@ -18,11 +19,16 @@ def command(
         typer.Argument(help="scan.jsonl, front.json, or both of one run.", metavar="RESULTS", show_default=False),
     ],
     to: Annotated[Path, typer.Option("--to", help="The page to write.", metavar="FILE")] = Path("report.html"),
+    as_json: o.Json = False,
 ) -> None:
     """Draw a scan (JSON Lines) or a prune's curve (front.json) as one self-contained HTML page."""
     from identikit.reporting.html import report
 
-    note(f"page: {report(read_results(results), to)}")
+    page = report(read_results(results), to)
+    if as_json:
+        show_json({"page": str(page)})
+    else:
+        note(f"page: {page}")
 
 
 def read_results(files: list[Path]) -> object:
