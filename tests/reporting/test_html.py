@@ -213,3 +213,12 @@ def test_reading_and_showing_needs_neither_torch_nor_the_extra() -> None:
         "print({'torch', 'matplotlib', 'jinja2', 'numpy'} & {name.split('.')[0] for name in sys.modules})"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_picture_of_a_report_is_on_its_page_and_small(scheme: str) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    assert f"(images/report-{scheme}.png)" in (docs / "report.md").read_text(encoding="utf-8")
+    picture = (docs / "images" / f"report-{scheme}.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 200_000
