@@ -41,6 +41,7 @@ PAGES = [
     "docs/mistakes.md",
     "docs/prune.md",
     "docs/replace.md",
+    "docs/report.md",
     "docs/practice.md",
     "docs/scan.md",
     "docs/scale.md",
