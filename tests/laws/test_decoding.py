@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,9 +16,10 @@ from identikit.structure.compare import equal
 from identikit.surgery.apply import bypass
 from identikit.surgery.remove import remove
 from laws.snapshot import Snapshot
-from zoo import Case, case, weigh
+from zoo import ABSENT, Case, case, weigh
 
-DECODERS = ("llama", "gpt2", "mamba", "gemma3", "qwen3", "mixtral", "bloom", "t5", "bart", "whisper")
+_NAMES = ("llama", "gpt2", "mamba", "gemma3", "qwen3", "mixtral", "bloom", "t5", "bart", "whisper")
+DECODERS = [name for name in _NAMES if name not in ABSENT]
 PROMPT, STEPS = 5, 4
 CLOSE = 2e-4  # of the largest logit; a wrong cache is off by ones
 
@@ -52,12 +54,19 @@ def stepwise(model: nn.Module, entry: Case) -> torch.Tensor:
     found, cache = [], {}
     with torch.no_grad():
         for start, end in [(0, PROMPT), *((at, at + 1) for at in range(PROMPT, PROMPT + STEPS))]:
-            output = model(**_call(model, entry, ids[:, start:end]), **cache, use_cache=True)
+            where = _position(model, start) if cache else {}
+            output = model(**_call(model, entry, ids[:, start:end]), **cache, **where, use_cache=True)
             name = "cache_params" if "cache_params" in output else "past_key_values"
             assert output[name] is not None, "the model hands out a cache"
             cache = {name: output[name]}
             found.append(output.logits[:, -1])
     return torch.stack(found, dim=1)
+
+
+def _position(model: nn.Module, at: int) -> dict[str, torch.Tensor]:
+    """Where in the text the next token stands, for a forward that asks: transformers 4's state space models do."""
+    asks = {"cache_params", "cache_position"} <= set(inspect.signature(model.forward).parameters)
+    return {"cache_position": torch.tensor([at])} if asks else {}
 
 
 def _call(model: nn.Module, entry: Case, ids: torch.Tensor) -> dict[str, torch.Tensor]:

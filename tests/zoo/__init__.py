@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,16 +24,30 @@ class Case:
     name: str
     build: Callable[[], nn.Module]
     inputs: Callable[[nn.Module], Batch]
-    stacks: tuple[str, ...]
-    """Containers whose children are whole blocks: each must be found (others may be)."""
+    named: tuple[str, ...]
+    """The stacks. "new|old": a library's older releases know the same container by the second name."""
     makes_needed: tuple[str, ...] = ()
     """Blocks that must be refused: later layers read what they make, or their output has another shape."""
 
+    @property
+    def stacks(self) -> tuple[str, ...]:
+        """Containers whose children are whole blocks: each must be found (others may be)."""
+        if not any("|" in each for each in self.named):
+            return self.named
+        there = {path for path, _ in self.build().named_modules()}
+        return tuple(next((name for name in each.split("|") if name in there), each) for each in self.named)
+
     def blocks(self) -> list[str]:
         """The paths of every block that an edit must be allowed at, in the stacks' order."""
-        model = self.build()
-        paths = [f"{stack}.{name}" for stack in self.stacks for name, _ in model.get_submodule(stack).named_children()]
-        return [path for path in paths if path not in self.makes_needed]
+        return list(_blocks(self))
+
+
+@functools.cache
+def _blocks(case: Case) -> tuple[str, ...]:
+    """Asked for each case many times while tests are collected: the model is built once."""
+    model, stacks = case.build(), case.stacks
+    paths = (f"{stack}.{name}" for stack in stacks for name, _ in model.get_submodule(stack).named_children())
+    return tuple(path for path in paths if path not in case.makes_needed)
 
 
 def case(name: str) -> Case:
@@ -90,4 +106,23 @@ def _case(
     return Case(name, seeded, inputs, stacks, makes_needed)
 
 
-ZOO: tuple[Case, ...] = tuple(_case(*entry) for entry in (*TRANSFORMERS, *PLAIN, *PICTURES))
+def _absent() -> dict[str, str]:
+    """Name and reason of what the installed libraries do not have. Asked for by scripts/compatibility.py alone:
+
+    where everything is installed, an architecture that cannot be imported is a failure.
+    """
+    if not os.environ.get("IDENTIKIT_COMPATIBILITY"):
+        return {}
+    reasons = {}
+    for name, build, *_ in (*TRANSFORMERS, *PLAIN, *PICTURES):
+        try:
+            build()
+        except ImportError as missing:
+            reasons[name] = " ".join(str(missing).split())
+    return reasons
+
+
+ABSENT = _absent()
+"""What is left out of the zoo, and why; empty but in the environments of scripts/compatibility.py."""
+
+ZOO: tuple[Case, ...] = tuple(_case(*entry) for entry in (*TRANSFORMERS, *PLAIN, *PICTURES) if entry[0] not in ABSENT)

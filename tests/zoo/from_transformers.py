@@ -148,7 +148,7 @@ TRANSFORMERS: tuple[Entry, ...] = (
     ("gpt2", gpt2, text, ("transformer.h",), ()),
     ("bert", bert, text, ("bert.encoder.layer",), ()),
     ("t5", t5, text_to_text, ("encoder.block", "decoder.block"), ("encoder.block.0", "decoder.block.0")),
-    ("vit", vit, image, ("vit.layers",), ()),
+    ("vit", vit, image, ("vit.layers|vit.encoder.layer",), ()),
     ("mamba", mamba, text, ("backbone.layers",), ()),
     ("gemma3", gemma3, text, ("model.layers",), ()),
     ("qwen3", qwen3, text, ("model.layers",), ()),

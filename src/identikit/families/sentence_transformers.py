@@ -11,7 +11,7 @@ from torch import nn
 from identikit.batches import Batch
 from identikit.errors import SaveError
 from identikit.families.transformers import Transformers
-from identikit.families.transformers_config import comes_from, is_model
+from identikit.families.transformers_config import comes_from, dtype_word, is_model
 from identikit.families.transformers_construct import sentences_from_configuration
 from identikit.families.transformers_files import (
     INSTEAD,
@@ -65,7 +65,7 @@ class SentenceTransformers(Transformers):
         """
         inner = next(iter(transformers_inside(model).values()), None)
         attention = getattr(getattr(inner, "config", None), "_attn_implementation", None)
-        settings = {"dtype": getattr(inner, "dtype", None), "attn_implementation": attention}
+        settings = {dtype_word(): getattr(inner, "dtype", None), "attn_implementation": attention}
         what = f'"{folder}" does not load as {type(model).__name__}'
         with refused_as_save_error(what, INSTEAD), silenced():
             again: nn.Module = type(model)(

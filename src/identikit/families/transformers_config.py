@@ -28,6 +28,13 @@ def is_config(value: object) -> bool:
     return comes_from(value, "transformers", "PreTrainedConfig", "PretrainedConfig")
 
 
+def dtype_word() -> str:
+    """What this release's `from_pretrained` calls the dtype to load in: "torch_dtype" in older ones."""
+    from transformers import PretrainedConfig
+
+    return "dtype" if hasattr(PretrainedConfig(), "dtype") else "torch_dtype"
+
+
 def config_tree(config: Any) -> list[Any]:
     """`config` and every configuration inside it, each once, outer ones first."""
     found = [config]

@@ -15,7 +15,7 @@ from identikit.families.layered import follow, layered_weights
 from identikit.families.transformers_config import config_tree, configs_on_the_way, is_model
 from identikit.families.transformers_decoding import cache_slots, may_decode
 from identikit.families.transformers_proposals import Change, Cut, Proposal, proposals
-from identikit.families.transformers_quiet import silenced
+from identikit.families.transformers_quiet import nothing_drawn, silenced
 
 MOST_PROPOSALS = 200
 MOST_THAT_FIT = 50  # models built to look for one whose layers say the same of themselves
@@ -125,11 +125,9 @@ def _fit(
 
 def _built(module: nn.Module, config: Any) -> nn.Module:
     """The module as its class builds it from `config`: no memory, no weights, no random numbers drawn."""
-    from transformers.initialization import no_init_weights
-
     if not is_model(module):
         raise TypeError(f"{type(module).__name__} is not built from a configuration alone")
-    with silenced(), torch.random.fork_rng(devices=[]), torch.device("meta"), no_init_weights():
+    with silenced(), torch.random.fork_rng(devices=[]), torch.device("meta"), nothing_drawn():
         for part in config_tree(config):
             validate = getattr(part, "validate", None)  # what saving asks of it; not every configuration has it
             if callable(validate):

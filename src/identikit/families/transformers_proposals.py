@@ -148,7 +148,7 @@ def _numbers(config: Any, cut: Cut) -> Iterator[Change]:
 def _scaled(config: Any, cut: Cut) -> Iterator[Change]:
     """Factors that are divided by a power of the depth (`scale_depth / sqrt(num_hidden_layers)`), so that they stay."""
     ratio = len(cut.keep) / cut.depth
-    for name, value in vars(config).items():
+    for name, value in vars(config).items() if ratio else ():
         if isinstance(value, float) and value and speaks_of_layers(name):
             yield from (Change(config, name, value * ratio**power) for power in (0.5, 1, -0.5, -1))
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from identikit.errors import IdentikitError, ModelError, needs_extra
+from identikit.families.transformers_config import dtype_word
 from identikit.families.transformers_quiet import silenced
 from identikit.sources.device import DeviceMap
 from identikit.sources.encode import PictureEncoder, TextEncoder, parameters
@@ -113,7 +114,7 @@ def loading_errors(name: str) -> Iterator[None]:
 def _loaded(loader: Any, folder: Path, name: str, dtype: torch.dtype | None, more: dict[str, Any]) -> nn.Module:
     """The model with nothing missing; a bare model whose checkpoint has no pooler is loaded without one."""
     # Shapes that differ are in the report too, by name; without that word they end in a table in the log.
-    options = {"dtype": dtype or "auto", "output_loading_info": True, "ignore_mismatched_sizes": True, **more}
+    options = {dtype_word(): dtype or "auto", "output_loading_info": True, "ignore_mismatched_sizes": True, **more}
     model, info = loader.from_pretrained(str(folder), **options)
     missing = [str(key) for key in info["missing_keys"]]
     if missing and all(key.startswith("pooler.") for key in missing):

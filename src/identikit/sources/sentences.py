@@ -12,6 +12,7 @@ from torch import nn
 
 from identikit.errors import ModelError, needs_extra
 from identikit.families.hushed import hushed
+from identikit.families.transformers_config import dtype_word
 from identikit.families.transformers_quiet import silenced
 from identikit.sources.checkpoint import loading_errors, refuse_missing
 from identikit.sources.encode import SentenceEncoder
@@ -34,7 +35,7 @@ def open_sentences(
             device=str(device),
             trust_remote_code=trust_remote_code,
             local_files_only=True,
-            model_kwargs={"dtype": dtype or "auto", "ignore_mismatched_sizes": True},
+            model_kwargs={dtype_word(): dtype or "auto", "ignore_mismatched_sizes": True},
         )
         _refuse_random(model, folder, name)
     if dtype is not None:
