@@ -15,7 +15,7 @@ from torch import nn
 
 from identikit.errors import SaveError
 from identikit.families.plain import FETCH
-from identikit.families.transformers_config import kept_as_it_was
+from identikit.families.transformers_config import dtype_word, kept_as_it_was
 from identikit.families.transformers_construct import arguments_of
 from identikit.families.transformers_quiet import silenced
 from identikit.structure.packed import packed
@@ -91,7 +91,7 @@ def load_again(folder: Path, model: Any) -> nn.Module:
     Raises SaveError where a weight is missing, unexpected or of another shape.
     """
     config, name = model.config, type(model).__name__
-    settings = {"dtype": model.dtype, "attn_implementation": getattr(config, "_attn_implementation", None)}
+    settings = {dtype_word(): model.dtype, "attn_implementation": getattr(config, "_attn_implementation", None)}
     experts = getattr(config, _EXPERTS, None)
     with refused_as_save_error(f'"{folder}" does not load as {name}', INSTEAD), silenced():
         loaded, info = type(model).from_pretrained(
