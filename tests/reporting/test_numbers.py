@@ -51,6 +51,10 @@ from identikit.reporting import numbers
         (numbers.grouped(["e.2"]), "e.2"),
         (numbers.grouped(["e.10", "e.2", "d.1.x", "d.1.y"]), "d.1.x d.1.y e.[2,10]"),
         (numbers.grouped(["1", "0"]), "[0,1]"),
+        (numbers.grouped([f"e.{number}" for number in range(4, 12)]), "e.[4:12]"),
+        (numbers.grouped(["e.1", "e.2", "e.3"]), "e.[1,2,3]"),
+        (numbers.grouped(["e.1", "e.2", "e.3", "e.4", "e.6"]), "e.[1,2,3,4,6]"),
+        (numbers.grouped(["e.01", "e.02", "e.03", "e.04"]), "e.[01,02,03,04]"),
         (numbers.fold("a.[1,2,3]", 5), "a.[1,\n2,3]"),
     ],
 )

@@ -170,11 +170,11 @@ def test_nothing_measured() -> None:
 
 def test_many_layers_dropped_fold_at_commas() -> None:
     point = sample.front().points[1]
-    wide = type(point)(tuple(f"model.layers.{n}" for n in range(40)), point.scores, 1_000)
+    wide = type(point)(tuple(f"model.layers.{n}" for n in range(0, 80, 2)), point.scores, 1_000)
     text = as_text(front_table(sample.front(points=(sample.front().points[0], wide), chosen=1)), 80)
     assert max(map(len, text.splitlines())) <= 80
-    assert "model.layers.[0,1,2" in text
-    assert all(number in re.findall(r"\d+", text) for number in map(str, range(40)))
+    assert "model.layers.[0,2,4" in text
+    assert all(number in re.findall(r"\d+", text) for number in map(str, range(0, 80, 2)))
 
 
 def test_repr() -> None:

@@ -11,6 +11,7 @@ from identikit.places import natural_key
 
 _MOST_DECIMALS = 6
 _HUGE = 1e6  # from here on powers of ten
+_RUN = 4  # neighbouring layers, from which on a span is shorter to read than a list
 
 
 def score(value: float) -> str:
@@ -137,7 +138,7 @@ def fold(text: str, width: int) -> str:
 
 
 def grouped(places: Iterable[str]) -> str:
-    """Places as one text that `--at` takes too: encoder.layer.[1,3], or several with a space between."""
+    """Places as one text that `--at` takes too: encoder.layer.[1,3], layers.[4:12], or several with a space between."""
     stacks: dict[tuple[str, bool], list[str]] = {}
     for place in sorted(places, key=natural_key):
         parent, _, last = place.rpartition(".")
@@ -149,5 +150,12 @@ def grouped(places: Iterable[str]) -> str:
 def _group(parent: str, numbered: bool, children: list[str]) -> str:
     if not numbered:
         return parent
-    chosen = children[0] if len(children) == 1 else f"[{','.join(children)}]"
+    chosen = children[0] if len(children) == 1 else f"[{_span(children) or ','.join(children)}]"
     return f"{parent}.{chosen}" if parent else chosen
+
+
+def _span(children: list[str]) -> str:
+    """`4:12` for 4, 5, ... 11; empty for what is no run of neighbours, or so short that a list is as short."""
+    first = int(children[0])
+    run = [str(number) for number in range(first, first + len(children))]
+    return f"{first}:{first + len(children)}" if len(children) >= _RUN and children == run else ""
