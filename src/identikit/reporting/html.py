@@ -14,6 +14,7 @@ from identikit.files import write_text
 from identikit.plan import Edit
 from identikit.reporting import curve, numbers, page, repeat, sections
 from identikit.reporting.layer_map import layer_map
+from identikit.reporting.pareto import pareto
 from identikit.results import Front, Header, ScanResult
 
 _PAGE, _STYLE, _SCRIPT = "report.html.j2", "report.css", "report.js"
@@ -50,6 +51,7 @@ def html(result: Any) -> str:
         lead=_lead(scan, front),
         facts=_facts(header, front),
         map=drawn,
+        pareto=pareto(scan, sets) if scan is not None else None,
         agreements=[] if scan is None else sections.agreement_figures(scan),
         notes=[numbers.clean(note) for note in header.notes],
         front=_front(front, sets) if front is not None else None,

@@ -42,6 +42,7 @@ class CostLine:
     weight: float | None = None  # the parameters
     slice: float | None = None  # the share of the time, 0 to 1
     edits: tuple[Edit, ...] | None = None  # what was done, where lines on a page can say it
+    row: Any = None  # the key of the row that it shows
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ def _line(header: Header, row: Row, cost: Cost, decimals: int, *, cheapest: bool
         weight=weight.parameters if known else None,
         slice=weight.share,
         edits=repeat.plain_edits(row.places, row.plan),
+        row=row.key,
     )
 
 
