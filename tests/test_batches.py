@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from identikit.batches import Batch, as_batch, as_inputs, fingerprint, map_tensors, tensors_of
+from identikit.batches import Batch, as_batch, as_inputs, fingerprint, map_tensors, nth, tensors_of
 from identikit.errors import DataError
 
 
@@ -125,3 +125,22 @@ def test_map_tensors_rebuilds_containers() -> None:
     assert isinstance(found[3], BaseModelOutput)
     assert found[3].last_hidden_state.item() == 2
     assert len(tensors_of(tree)) == 4
+
+
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        (0, "1st"),
+        (1, "2nd"),
+        (2, "3rd"),
+        (3, "4th"),
+        (10, "11th"),
+        (11, "12th"),
+        (12, "13th"),
+        (20, "21st"),
+        (110, "111th"),
+        (121, "122nd"),
+    ],
+)
+def test_batches_are_counted_from_the_first(index: int, said: str) -> None:
+    assert nth(index) == said

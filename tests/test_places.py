@@ -75,7 +75,10 @@ def test_natural_order() -> None:
         ("model.layers.*.mpl", 'no layer "model.layers.*.mpl" in Llama. Did you mean "model.layers.*.mlp"?'),
         ("model.layers.[20:30]", 'no layer "model.layers.[20:30]" in Llama. "model.layers" has the layers 0 to 11.'),
         ("model.layers.[20]", 'no layer "model.layers.[20]" in Llama. "model.layers" has the layers 0 to 11.'),
-        ("zzz", 'no layer "zzz" in Llama.'),
+        (
+            "zzz",
+            'no layer "zzz" in Llama. At its top: "model". List its layers: ik.sites(model), or identikit sites MODEL.',
+        ),
         ("model.layers.3.attn.7", 'no layer "model.layers.3.attn.7" in Llama. Did you mean "model.layers.3.attn"?'),
     ],
 )
@@ -101,6 +104,16 @@ def test_only_layers_that_are_there_are_named(numbers: list[int], said: str) -> 
     with pytest.raises(PlaceError) as error:
         expand("99", map(str, numbers))
     assert str(error.value) == f'no layer "99" in this model. {said}'
+
+
+def test_where_nothing_is_near_the_message_says_where_to_look() -> None:
+    for paths, said in (
+        (["", *"pqrstu", "p.x"], 'At its top: "p", "q", "r", "s" and 2 more. List its layers: ik.sites(model), or '),
+        ([""], "It has no layers."),
+    ):
+        with pytest.raises(PlaceError) as error:
+            expand("encoder.layer.9", paths, model="Net")
+        assert str(error.value).startswith(f'no layer "encoder.layer.9" in Net. {said}')
 
 
 CHOICES = ["[a]", "[1;2]", "[]", "[-99]", "[-:3]", "[:-]", "[1_0]", "[+1]", "[--1]", "[1,]"]

@@ -100,6 +100,13 @@ def as_inputs(raw: Any) -> Batch:
     return as_batch(raw)
 
 
+def nth(index: int) -> str:
+    """The number of a batch as messages say it, counted from the first: "1st" for index 0."""
+    number = index + 1
+    teens = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
 def map_tensors(
     tree: Any, function: Callable[[torch.Tensor], Any], other: Callable[[Any], Any] = lambda value: value
 ) -> Any:

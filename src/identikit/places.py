@@ -11,6 +11,7 @@ from identikit.errors import PlaceError, did_you_mean
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _RANGE = re.compile(r"(-?\d+)?:(-?\d+)?")
 _LIST = re.compile(r"-?\d+(?:,-?\d+)*")
+_NAMED = 4  # parts of a model in a message
 _SHOWN = 12  # numbers of layers in a message
 _LONGEST = 1_000  # characters; nobody's module path is longer, a hostile plan's may be
 
@@ -122,7 +123,19 @@ def _nearest(place: str, known: list[str], choose: _Chosen) -> str:
     else:
         return f' Did you mean "{".".join(right)}"?'
     endings = [path for path in known if path.endswith("." + place)]
-    return f' Did you mean "{min(endings, key=len)}"?' if endings else did_you_mean(place, known)
+    if endings:
+        return f' Did you mean "{min(endings, key=len)}"?'
+    return did_you_mean(place, known) or _listed(known)
+
+
+def _listed(known: list[str]) -> str:
+    """Where to look, where nothing is near."""
+    top = list(dict.fromkeys(path.partition(".")[0] for path in known if path))
+    if not top:
+        return " It has no layers."
+    more = f" and {len(top) - _NAMED} more" if len(top) > _NAMED else ""
+    named = ", ".join(f'"{name}"' for name in top[:_NAMED])
+    return f" At its top: {named}{more}. List its layers: ik.sites(model), or identikit sites MODEL."
 
 
 def _matching(components: list[str], choose: _Chosen, *, itself: bool = False) -> set[str]:

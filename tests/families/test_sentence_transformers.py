@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+import identikit as ik
 from identikit.errors import SaveError
 from identikit.families import family_of
 from identikit.families.sentence_transformers import SentenceTransformers
@@ -100,3 +101,25 @@ def test_a_configuration_with_another_depth_is_refused(dropped: Any, tmp_path: P
     (tmp_path / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 5}))
     with pytest.raises(SaveError, match=r"the weight 0\.model\.encoder\.layer\.4\.\S+ is unexpected"):
         FAMILY.rebuild(tmp_path, dropped)
+
+
+class Doubled(nn.Tanh):
+    """An activation of the user's own."""
+
+
+@pytest.mark.parametrize(("activation", "called"), [(Doubled(), "Doubled"), (torch.sin, "sin")])
+def test_an_activation_that_the_library_would_exchange_is_not_called_proved(
+    activation: Any, called: str, minilm: Any, tmp_path: Path
+) -> None:
+    """It loads no code unasked, and puts a Tanh there with a line in its log: even one that computes the same."""
+    from sentence_transformers.sentence_transformer import modules
+
+    minilm.append(modules.Dense(384, 8, activation_function=activation))
+    with pytest.raises(SaveError) as error:
+        ik.save(minilm, tmp_path / "x")
+    number = len(minilm) - 1
+    assert str(error.value).endswith(
+        f' loaded again computes Tanh where "{number}" has {called}: sentence-transformers loads no activation but a '
+        "class of torch.nn. Put one of those there."
+    )
+    assert list(tmp_path.iterdir()) == []

@@ -115,6 +115,6 @@ def test_values_of_another_count_or_metric_are_no_values_of_that_batch(tmp_path:
     part.open(resume=True, overwrite=False)
     assert part.value(0, "layers.1", "91d3", examples=2, of=["loss", "kl"]) is not None
     for asked in ({"examples": 3}, {"of": ["kl"]}):
-        with pytest.raises(ResultError, match=r"its values of batch \d are not of that batch"):
+        with pytest.raises(ResultError, match=r"its values of the 1st batch are not of that batch"):
             part.value(0, "layers.1", "91d3", **asked)  # type: ignore[arg-type]
     part.close(done=False)

@@ -69,7 +69,7 @@ def test_refusals(file: Path) -> None:
     with pytest.raises(ResultError, match=r"belongs to another scan; it differs in seed: 0 and 7 \(the file's first\)"):
         opened(file, {**RUN, "seed": 7}, resume=True)
     part = opened(file, resume=True)
-    with pytest.raises(ResultError, match=r"was measured on other data: batch 0 differs\. Use --overwrite\.$"):
+    with pytest.raises(ResultError, match=r"was measured on other data: the 1st batch differs\. Use --overwrite\.$"):
         part.value(0, "layers.0", "other")
     part.close(done=False)
     assert file.read_bytes() == content

@@ -212,7 +212,7 @@ def test_an_error_is_no_score() -> None:
         MetricError, match=r'influence of "layers\.0" is NaN for example 1 of a batch \(1 of 2 examples'
     ):
         influence.scores(anatomy, [as_batch(bad)], made)
-    with pytest.raises(NotReachedError, match=r'"layers\.1" did not run on batch 1 of the data'):
+    with pytest.raises(NotReachedError, match=r'"layers\.1" did not run on the 2nd batch of the data'):
         influence.scores(anatomy, [as_batch(good), as_batch(good[:1])], made)
 
 

@@ -229,7 +229,7 @@ def test_what_has_no_gradient_is_an_error() -> None:
         with pytest.raises(MetricError, match=text + r'[^"]*.*"exact"'):
             taylor.scores(anatomy, [x], made)
     anatomy = anatomy_of(Detached("nowhere").eval(), x)
-    with pytest.raises(NotReachedError, match=r'"layers\.2" did not run on batch 1 of the data, so taylor'):
+    with pytest.raises(NotReachedError, match=r'"layers\.2" did not run on the 2nd batch of the data, so taylor'):
         taylor.scores(anatomy, [x, x.head(1)], plans(anatomy, ["layers.0", "layers.2"], "identity"))
 
 

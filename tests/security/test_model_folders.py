@@ -123,7 +123,12 @@ def test_code_that_a_part_of_a_sentence_model_names(
     monkeypatch.syspath_prepend(str(tmp_path))
     place = folder("sentences")
     change(place / "2_Dense/config.json", activation_function="mine.Mine")
-    open_model(place)
+    assert refused(lambda: open_model(place), ModelError) == (
+        f'"{place}/2_Dense/config.json" names the activation mine.Mine, which is code: without your word for it '
+        "sentence-transformers would compute with Tanh instead. If you trust it, add --trust-remote-code."
+    )
+    change(place / "2_Dense/config.json", activation_function="torch.nn.modules.activation.GELU")
+    assert type(open_model(place).model[2].activation_function) is torch.nn.GELU
     parts = json.loads((place / "modules.json").read_text())
     (place / "modules.json").write_text(json.dumps([*parts[:2], {**parts[2], "type": "mine.Mine"}]))
     assert "brings its own code (mine.Mine)" in refused(lambda: open_model(place), ModelError)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import subprocess
+import sys
 import warnings
 from html.parser import HTMLParser
 from io import StringIO
@@ -17,6 +19,7 @@ from rich.console import Console
 
 import sample_results as sample
 from identikit.cli import console, main
+from identikit.errors import IdentikitWarning
 from identikit.plan import Edit, Plan
 from identikit.reporting import html, text
 from identikit.reporting.card import Facts, Proof, card
@@ -275,3 +278,38 @@ def test_a_refusal_of_a_file_does_not_steer_the_terminal(
         assert said.count("\n") == 1
         assert said.strip().isprintable(), ascii(said)
     assert not (tmp_path / "page.html").exists()
+
+
+@each_text
+def test_a_warning_does_not_steer_the_terminal(hostile: str) -> None:
+    """A layer's name may stand in it. It is one line, without the line of code that it comes from."""
+    plain = warnings.formatwarning
+    with console.warnings_as_notes():
+        said = warnings.formatwarning(IdentikitWarning(hostile), IdentikitWarning, "mine.py", 3)
+        other = warnings.formatwarning(UserWarning(hostile), UserWarning, "mine.py", 3)
+    assert warnings.formatwarning is plain
+    assert other == plain(UserWarning(hostile), UserWarning, "mine.py", 3)
+    assert said.startswith("note: ")
+    assert said.endswith("\n")
+    assert said[:-1].isprintable()
+
+
+WARNS = """
+import warnings
+from torch import nn
+from identikit.errors import IdentikitWarning
+
+def model():
+    warnings.warn("a\x1b[2Jlayer\\nof two lines", IdentikitWarning)
+    return nn.Sequential(nn.Linear(2, 2))
+"""
+
+
+def test_the_command_line_says_a_warning_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(WARNS)
+    command = [sys.executable, "-m", "identikit", "sites", f"{tmp_path / 'mine.py'}:model"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "note: a" in done.stderr, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
+    assert line.isprintable()
+    assert line.endswith("layer of two lines")

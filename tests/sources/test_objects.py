@@ -134,7 +134,7 @@ def test_other_things() -> None:
         "identikit.sources.read_data(file, identikit.sources.open_model(folder))."
     )
     assert refused([X, 3]) == (
-        "batch 1 of a list of 2 batches: a batch is a tensor, a dict of keyword arguments or (inputs, target); "
+        "the 2nd batch of a list of 2 batches: a batch is a tensor, a dict of keyword arguments or (inputs, target); "
         "found int. Wrap it: (inputs, target), or {'name': tensor} for several inputs."
     )
 
@@ -144,7 +144,7 @@ def test_empty_data() -> None:
     assert refused(TensorDataset(X[:0]), batch_size=2) == (
         "data is empty: this TensorDataset has length 0. Give at least one example."
     )
-    assert refused([X[:0]]) == "batch 0 of a list of 1 batches holds no example. Leave empty batches out."
+    assert refused([X[:0]]) == "the 1st batch of a list of 1 batches holds no example. Leave empty batches out."
 
     class Nothing(IterableDataset[Any]):
         def __iter__(self) -> Iterator[Any]:

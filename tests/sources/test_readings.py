@@ -37,7 +37,7 @@ SHUFFLES = "it shuffles or draws at random. Use DataLoader(..., shuffle=False), 
 
 def test_a_loader_that_shuffles() -> None:
     data = as_data(DataLoader(TensorDataset(X), batch_size=4, shuffle=True, collate_fn=lambda rows: rows[0][0]))
-    assert differs(data) == f"this DataLoader gave another batch 0 than at the first reading: {SHUFFLES}"
+    assert differs(data) == f"this DataLoader gave another 1st batch than at the first reading: {SHUFFLES}"
 
 
 def test_readings_of_different_length() -> None:
@@ -57,7 +57,7 @@ def test_a_list_that_was_changed_in_the_meantime() -> None:
     with pytest.raises(DataError) as caught:
         list(data)
     assert str(caught.value) == (
-        "a list of 1 batches gave another batch 0 than at the first reading: "
+        "a list of 1 batches gave another 1st batch than at the first reading: "
         "its tensors were changed in the meantime. Hand over copies."
     )
 
@@ -76,7 +76,7 @@ def test_an_unfinished_reading_counts_too() -> None:
     assert next(iter(data)).examples == 20
     assert (data.examples, len(data)) == (40, 2)
     assert len(list(data)) == 2
-    with pytest.raises(DataError, match="gave another batch 0"):
+    with pytest.raises(DataError, match="gave another 1st batch"):
         list(_again(Data(in_turn([X], [X + 1]), name="mine")))
 
 

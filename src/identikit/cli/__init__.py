@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from identikit.cli import apply, audit, demo, export, heal, prune, report, scan, simplify, sites, usage
-from identikit.cli.console import complain
+from identikit.cli.console import complain, warnings_as_notes
 from identikit.cli.flags import Group, Verb
 from identikit.errors import InputsError, RoleError
 
@@ -61,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     try:
         arguments = [each for each in given if each != "--debug"]
-        code = app(arguments, prog_name="identikit", standalone_mode=False)
+        with warnings_as_notes():
+            code = app(arguments, prog_name="identikit", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = _STOPPED
     except usage.UsageError as error:

@@ -6,12 +6,15 @@ import json
 import os
 import sys
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from identikit.errors import IdentikitError
+from identikit.errors import IdentikitError, IdentikitWarning
 from identikit.reporting.numbers import clean
 
 _GRACE = 3.0  # seconds
@@ -48,6 +51,23 @@ def note(text: str) -> None:
 def _shown(text: str, style: str = "") -> Text:
     """`text` as it stands: no markup is read in it, and nothing in it steers the terminal."""
     return Text("\n".join(map(clean, text.split("\n"))), style=style)
+
+
+@contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """For a person a warning of identikit is one line, and no line of its code; those of libraries stay as they are."""
+    plain = warnings.formatwarning
+
+    def line(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> str:
+        if not issubclass(category, IdentikitWarning):
+            return plain(message, category, *where, **more)
+        return f"note: {clean(' '.join(str(message).split()))}\n"
+
+    warnings.formatwarning = line  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        warnings.formatwarning = plain
 
 
 def complain(error: BaseException | str) -> int:

@@ -76,6 +76,7 @@ class SentenceTransformers(Transformers):
                 model_kwargs={name: value for name, value in settings.items() if value is not None},
             )
         _check_equal(folder, again.state_dict(), model.state_dict())
+        _check_activations(folder, again, model)
         return again.eval()
 
     def construct(self, folder: Path, configuration: dict[str, Any], model: str) -> nn.Module | None:
@@ -90,6 +91,19 @@ def transformers_inside(model: nn.Module) -> dict[str, nn.Module]:
         if is_model(module) and not any(path.startswith(f"{outer}.") for outer in found):
             found[path] = module
     return found
+
+
+def _check_activations(folder: Path, loaded: nn.Module, meant: nn.Module) -> None:
+    """Raise SaveError where the library, which loads no activation but torch's, has put another in its place."""
+    parts = dict(loaded.named_modules())
+    for path, module in meant.named_modules():
+        mine, found = (getattr(each, "activation_function", None) for each in (module, parts.get(path)))
+        if callable(mine) and type(mine) is not type(found):
+            called = getattr(mine, "__name__", type(mine).__name__)
+            raise SaveError(
+                f'"{folder}" loaded again computes {type(found).__name__} where "{path}" has {called}: '
+                "sentence-transformers loads no activation but a class of torch.nn. Put one of those there."
+            )
 
 
 def _check_equal(folder: Path, loaded: dict[str, Any], meant: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from identikit import strict_json
+from identikit.batches import nth
 from identikit.crews.crew import Values
 from identikit.disk_errors import explained
 from identikit.errors import ResultError, SaveError
@@ -55,7 +56,7 @@ class Part:
                 f"{self._path} holds a scan that was cut short. Go on with it by --resume, or start anew by "
                 "--overwrite."
             )
-        whole = self._read(self._path) if resume and self._path.exists() else 0
+        whole = self._whole(self._path) if resume and self._path.exists() else 0
         self._lines = Lines(self._path, whole=whole)
         if not whole:
             self._lines.add(self._head, sync=False)
@@ -77,9 +78,11 @@ class Part:
         if found is None:
             return None
         if found[0] != fingerprint:
-            raise ResultError(f"{self._path} was measured on other data: batch {number} differs. Use --overwrite.")
+            other = f"measured on other data: the {nth(number)} batch differs"
+            raise ResultError(f"{self._path} was {other}. Use --overwrite.")
         if (of and set(found[1]) != set(of)) or (examples is not None and _counts(found[1]) - {examples}):
-            raise ResultError(f"{self._path} is damaged: its values of batch {number} are not of that batch. {_ANEW}")
+            wrong = f"its values of the {nth(number)} batch are not of that batch"
+            raise ResultError(f"{self._path} is damaged: {wrong}. {_ANEW}")
         return found[1]
 
     def holds(self, plan: str) -> bool:
@@ -117,6 +120,13 @@ class Part:
             if done or not (self.known or self.scores):
                 with explained(lines.path):
                     lines.path.unlink(missing_ok=True)
+
+    def _whole(self, path: Path) -> int:
+        """Read what is there, and return how many bytes are whole lines. Raises ResultError."""
+        try:
+            return self._read(path)
+        except OSError as cause:
+            raise ResultError(f"cannot read {path}: {cause.strerror or cause}. {_ANEW}") from cause
 
     def _read(self, path: Path) -> int:
         """Read the whole lines, and return how many bytes they are."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from identikit.batches import Batch
+from identikit.batches import Batch, nth
 from identikit.errors import MetricError, NotReachedError
 from identikit.families.anatomy import Anatomy
 from identikit.metrics.base import Floats
@@ -83,8 +83,8 @@ class _Reader:
         for name in self._spans:
             if name not in self._sums:
                 raise NotReachedError(
-                    f'"{name}" did not run on batch {number} of the data, so {self._method} has nothing to compare '
-                    'there. Use method="exact", or leave it out (at=...).'
+                    f'"{name}" did not run on the {nth(number)} batch of the data, so {self._method} has nothing to '
+                    'compare there. Use method="exact", or leave it out (at=...).'
                 )
             values = (self._sums[name] / self._calls[name]).cpu()
             found[name] = np.asarray(finite(values, layer=name, method=self._method).numpy(), dtype=np.float64)

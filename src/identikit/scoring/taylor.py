@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from identikit.batches import Batch
+from identikit.batches import Batch, nth
 from identikit.errors import MetricError, NotReachedError
 from identikit.families.anatomy import Anatomy
 from identikit.metrics import Metric
@@ -107,7 +107,7 @@ def _require_all(gates: Gates, gradients: Mapping[str, torch.Tensor | None], num
     for path, gradient in gradients.items():
         if not gates.calls[path]:
             raise NotReachedError(
-                f'"{path}" did not run on batch {number} of the data, so {METHOD} has no score for it. '
+                f'"{path}" did not run on the {nth(number)} batch of the data, so {METHOD} has no score for it. '
                 'Use method="exact", or leave it out (at=...).'
             )
         if gradient is None:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from identikit.batches import Batch, as_batch, fingerprint
+from identikit.batches import Batch, as_batch, fingerprint, nth
 from identikit.errors import DataError
 
 
@@ -115,9 +115,9 @@ class Data:
         try:
             batch = as_batch(raw)
         except DataError as error:
-            raise DataError(f"batch {index} of {self.name}: {error}") from error
+            raise DataError(f"the {nth(index)} batch of {self.name}: {error}") from error
         if batch.examples < 1:
-            raise DataError(f"batch {index} of {self.name} holds no example. Leave empty batches out.")
+            raise DataError(f"the {nth(index)} batch of {self.name} holds no example. Leave empty batches out.")
         return batch
 
     def _compare(self, index: int, batch: Batch) -> None:
@@ -125,7 +125,7 @@ class Data:
         found = (fingerprint(batch), batch.examples)
         if index < len(self._seen):
             if self._seen[index] != found:
-                raise self._differs(f"gave another batch {index} than at the first reading")
+                raise self._differs(f"gave another {nth(index)} batch than at the first reading")
         elif self._complete:
             raise self._differs(f"goes on after {len(self._seen)} batches, where the first reading ended")
         else:

@@ -14,9 +14,10 @@ from identikit.errors import ModelError, needs_extra
 from identikit.families.hushed import hushed
 from identikit.families.transformers_config import dtype_word
 from identikit.families.transformers_quiet import silenced
+from identikit.results.fields import said
 from identikit.sources.checkpoint import loading_errors, refuse_missing
 from identikit.sources.encode import SentenceEncoder
-from identikit.sources.folder import WEIGHTS, check_folder, check_named, has_any
+from identikit.sources.folder import WEIGHTS, check_folder, check_named, has_any, read_json
 from identikit.sources.opened import Opened
 
 
@@ -64,12 +65,24 @@ def check_code(folder: Path) -> None:
     """Raise ModelError where `folder` names modules that are not the library's own: opening it would run their code."""
     if not (folder / "modules.json").is_file():
         return
-    for _, kind in _parts(folder):
+    for path, kind in _parts(folder):
         if not kind.startswith("sentence_transformers."):
             raise ModelError(
-                f'"{folder}" brings its own code ({kind}), which opening it would run. '
+                f'"{folder}" brings its own code ({said(kind)}), which opening it would run. '
                 "If you trust it, add --trust-remote-code."
             )
+        if kind.endswith(".Dense"):
+            _check_activation(folder / path / "config.json")
+
+
+def _check_activation(file: Path) -> None:
+    """Raise ModelError where a part names an activation outside torch: the library would put a Tanh in its place."""
+    named = read_json(file).get("activation_function") if file.is_file() else None
+    if isinstance(named, str) and not named.startswith("torch."):
+        raise ModelError(
+            f'"{file}" names the activation {said(named)}, which is code: without your word for it '
+            "sentence-transformers would compute with Tanh instead. If you trust it, add --trust-remote-code."
+        )
 
 
 def _refuse_random(model: Any, folder: Path, name: str) -> None:
