@@ -46,8 +46,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     shown, target = Path(path), Path(os.path.realpath(path))
     with explained(shown):
         if target.exists() and not target.is_file() and not target.is_dir():
-            with open(target, "wb") as file:
-                yield file
+            with open(target, "wb") as device:
+                yield device
             return
         if target.is_dir():
             raise SaveError(f"{shown} is a folder; name a file inside it, such as {shown / 'result'}.")

@@ -172,7 +172,7 @@ class Plan:
         names = plan._names()
         if not names:
             return plan
-        from identikit.tensors import read_tensors  # brings torch, which a plan without tensors does without
+        from identikit.tensors import read_tensors, tensors_beside  # brings torch: a plan without tensors needs none
 
         return replace(plan, tensors=read_tensors(tensors_beside(path), names))
 
@@ -183,12 +183,15 @@ class Plan:
         """
         from identikit.files import write_text
 
-        if names := self._names():
-            self.require_tensors()
-            from identikit.tensors import write_tensors
+        text, names = json.dumps(self.to_json(), indent=2) + "\n", self._names()
+        if not names:
+            write_text(path, text)
+            return
+        self.require_tensors()
+        from identikit.tensors import tensors_beside, writing_tensors
 
-            write_tensors(tensors_beside(path), {name: self.tensors[name] for name in names})
-        write_text(Path(path), json.dumps(self.to_json(), indent=2) + "\n")
+        with writing_tensors(tensors_beside(path), {name: self.tensors[name] for name in names}):
+            write_text(path, text)
 
     def require_tensors(self) -> None:
         """Raise PlanError where an edit names a tensor that this plan does not hold."""
@@ -210,12 +213,6 @@ class Plan:
         return sorted({name for edit in self for name in edit.tensors.values()})
 
 
-def tensors_beside(path: str | Path) -> Path:
-    """The file of the tensors of the plan file `path`: plan.safetensors of plan.json, mean.1.safetensors of mean.1."""
-    file = Path(path)
-    return file.with_name(f"{file.stem if file.suffix == '.json' else file.name}.safetensors")
-
-
 def _above(path: str) -> Iterator[str]:
     """Every path that `path` lies strictly under, the outermost first."""
     return accumulate(path.split(".")[:-1], lambda outer, name: f"{outer}.{name}")
@@ -225,14 +222,17 @@ def _read_edit(value: Any, what: str) -> Edit:
     if not isinstance(value, dict) or not {"op", "at"} <= set(value) <= {"op", "at", "options"}:
         raise PlanError(f'{what}: an edit has "op", "at" and "options", nothing else.')
     op, at, options = value["op"], value["at"], value.get("options", {})
-    if not isinstance(op, str) or not isinstance(at, str) or not isinstance(options, dict):
+    if not (isinstance(op, str) and isinstance(at, str) and isinstance(options, dict)):
         raise PlanError(f'{what}: "op" and "at" must be texts and "options" an object.')
     for key, option in options.items():
         if not _short_text(key):
             raise PlanError(f"{what}: an option must have a short name.")
         if not _plain(option):
             raise PlanError(f'{what}: the option "{key}" must be a short plain value, and no path.')
-    return Edit(op, at, tuple(options.items()))
+    try:
+        return Edit(op, at, tuple(options.items()))
+    except (PlaceError, PlanError) as cause:
+        raise type(cause)(f"{what}: {cause}") from cause
 
 
 def _plain(option: Any) -> bool:

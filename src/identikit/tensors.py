@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 
 from identikit.errors import PlanError, SaveError
-from identikit.files import write_bytes
+from identikit.files import refuse_link, write_bytes
 
 #: What the file says of itself: a file that does not is somebody's weights, and is not written over.
 _KIND = {"format": "pt", "identikit": "tensors of a plan"}
@@ -27,15 +28,36 @@ def name_of(tensor: torch.Tensor) -> str:
     return f"sha256:{digest.hexdigest()[: 2 * _BYTES]}"
 
 
-def write_tensors(file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write named tensors, replacing `file` only when the new one is whole.
+def tensors_beside(path: str | Path) -> Path:
+    """The file of the tensors of the plan file `path`: plan.safetensors of plan.json, mean.1.safetensors of mean.1."""
+    file = Path(path)
+    return file.with_name(f"{file.stem if file.suffix == '.json' else file.name}.safetensors")
 
-    Raises SaveError where another kind of file stands there, and PlanError where a tensor is not what its name says.
+
+@contextmanager
+def writing_tensors(file: Path, tensors: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """Write named tensors; inside the block their plan is written, and whichever plan stands then finds its own.
+
+    For those of the plan that is replaced stay in `file` until the block has ended. Raises SaveError where another
+    kind of file stands there, and PlanError where a tensor is not what its name says.
     """
+    _check_place(file)
+    old = {} if not file.exists() else {name: value for name, value in load_file(file).items() if name not in tensors}
+    _write(file, {**old, **tensors})
+    yield
+    if old:
+        _write(file, tensors)
+
+
+def _check_place(file: Path) -> None:
+    refuse_link(file)
     if file.exists() and not _ours(file):
         raise SaveError(
             f"{file} is not a plan's, so the plan's tensors are not written over it. Give the plan another name."
         )
+
+
+def _write(file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     held = {name: value.detach().cpu().contiguous().clone() for name, value in sorted(tensors.items())}
     for name, value in held.items():
         _check(name, value, file)

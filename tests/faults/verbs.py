@@ -180,9 +180,9 @@ def page() -> Any:
 
 
 @functools.cache
-def mean() -> ik.Plan:
+def mean(layer: str = "layers.1") -> ik.Plan:
     """A plan with tensors of its own, which lie in a file beside it."""
-    with ik.bypass(small_net.made(), "layers.1", as_="mean", data=data()) as handle:
+    with ik.bypass(small_net.made(), layer, as_="mean", data=data()) as handle:
         return handle.plan
 
 
@@ -208,6 +208,11 @@ def graph(place: Path) -> Any:
 def old_graph(place: Path) -> None:
     (place / "m.onnx").write_bytes(b"old graph")
     (place / "m.onnx.data").write_bytes(b"old weights")
+
+
+def old_plan(place: Path) -> None:
+    """Its tensors have the same file."""
+    mean("layers.2").write(place / "plan.json")
 
 
 def plan_files(place: Path) -> Any:
@@ -238,3 +243,4 @@ def verbs() -> Iterator[Verb]:
     yield Verb("front", front, file("front.json"), written("front.json"))
     yield Verb("report", lambda place, again: ik.report(page(), place / "r.html"), file("r.html"), written("r.html"))
     yield Verb("plan", lambda place, again: mean().write(place / "plan.json"), plan_files)
+    yield Verb("replaced-plan", lambda place, again: mean().write(place / "plan.json"), plan_files, old_plan)

@@ -16,7 +16,7 @@ FLOORS: dict[str, int] = {
     **dict.fromkeys(("scoring", "costing", "confidence", "simplifying"), 3),
     **dict.fromkeys(("sources", "families", "structure", "metrics"), 2),
     **dict.fromkeys(("nn", "results", "plan", "places", "strict_json", "batches", "tensors"), 1),
-    **dict.fromkeys(("files", "locks", "disk_errors", "progress", "functions", "errors"), 1),
+    **dict.fromkeys(("files", "locks", "disk_errors", "turns", "progress", "functions", "errors"), 1),
 }
 # On one floor: from the key to each of the values. Everything on the ground may also import errors.
 ARROWS: dict[str, set[str]] = {

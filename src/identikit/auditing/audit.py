@@ -21,6 +21,7 @@ from identikit.auditing.passes import opened, recorded
 from identikit.auditing.said_once import said_once
 from identikit.families.plain import Family
 from identikit.results.finding import Findings
+from identikit.turns import in_turn
 
 _RULES = (
     no_gradient,
@@ -35,6 +36,7 @@ _RULES = (
 )
 
 
+@in_turn
 def audit(model: nn.Module, inputs: Any = None, *, family: Family | None = None) -> Findings:
     """The published mistakes that `model` makes, mistakes first, each with the module at fault and the fix.
 

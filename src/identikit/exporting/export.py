@@ -27,10 +27,12 @@ from identikit.families import Family
 from identikit.families.anatomy import anatomy_of
 from identikit.structure.traceless import traceless
 from identikit.surgery.around import refuse_sharded
+from identikit.turns import in_turn
 
 _FORMATS: dict[str, ModuleType] = {".onnx": onnx_file, ".pt2": pt2_file}
 
 
+@in_turn
 def export(
     model: nn.Module, path: str | Path, inputs: Any = None, *, dynamic: bool = True, opset: int | None = None,
     overwrite: bool = False, family: Family | None = None,
@@ -180,5 +182,5 @@ def _warn_of_fixed(model: nn.Module, groups: Sequence[Group], graph: Graph) -> N
             f"{type(model).__name__} runs in other sizes too, but torch.export fixed them: the graph takes {sizes} "
             "and no other.",
             IdentikitWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

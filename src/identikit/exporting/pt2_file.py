@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,7 +26,7 @@ def write(graph: Graph, signature: Signature, file: Path, opset: int | None) -> 
         raise SaveError(f"opset={opset} is for .onnx; {file.name} has none. Leave it out.")
     try:
         with quietly(), file.open("xb") as written:
-            whole = Unfailing(written)
+            whole: Any = Unfailing(written)
             torch.export.save(graph.program, whole)
             whole.settle()
     except (torch.OutOfMemoryError, OSError):

@@ -16,6 +16,7 @@ from identikit.families.plain import Family
 from identikit.places import expand
 from identikit.structure import roles, stacks
 from identikit.structure.compare import comparable
+from identikit.structure.override import refuse_edited_elsewhere
 from identikit.structure.packed import size_of
 from identikit.structure.roles import Verdict
 from identikit.structure.site import Site
@@ -94,6 +95,7 @@ def anatomy_of(model: nn.Module, inputs: Any = None, family: Family | None = Non
     """
     prefix = prefix_of(model)
     model = model.get_submodule(prefix.rstrip("."))
+    refuse_edited_elsewhere(model)
     family = family_of(model, family)
     batch = as_inputs(inputs) if inputs is not None else family.example(model)
     name = type(model).__name__

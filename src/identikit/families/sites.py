@@ -11,8 +11,10 @@ from identikit.families.plain import Family
 from identikit.places import inside
 from identikit.structure.site import Sites
 from identikit.structure.stacks import members
+from identikit.turns import in_turn
 
 
+@in_turn
 def sites(model: nn.Module, inputs: Any = None, *, at: str | None = None, family: Family | None = None) -> Sites:
     """The places of `model` where an edit can go, in the model's order.
 

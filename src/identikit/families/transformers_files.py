@@ -35,10 +35,15 @@ REMOTE = "transformers_modules"  # where transformers puts classes whose code ca
 
 @contextmanager
 def refused_as_save_error(what: str, remedy: str) -> Iterator[None]:
-    """What the library raises becomes one line: what was asked, what the library says, what to do."""
+    """What the library raises becomes one line: what was asked, what the library says, what to do.
+
+    Not what the system raises (a full disk): whoever writes explains that.
+    """
     try:
         yield
     except (OSError, ValueError, TypeError, AttributeError, RuntimeError) as refused:
+        if isinstance(refused, OSError) and refused.errno is not None:
+            raise
         raise SaveError(f"{what}: {' '.join(str(refused).split()).rstrip('.')}. {remedy}") from refused
 
 

@@ -31,8 +31,10 @@ from identikit.structure.override import Forward
 from identikit.surgery.carried import carried, carry, first_paths
 from identikit.surgery.decoding import Decoding
 from identikit.surgery.forwards import EditedForward, forward_for
+from identikit.turns import in_turn
 
 
+@in_turn
 def duplicate(
     model: nn.Module,
     stack: str,
@@ -83,7 +85,7 @@ def duplicate(
         require_used(anatomy, new)
         undo.pop_all()
     carry(found.model, with_counts(history, carried(found.model), counts))
-    warnings.warn(message, IdentikitWarning, stacklevel=2)
+    warnings.warn(message, IdentikitWarning, stacklevel=3)
     return model
 
 

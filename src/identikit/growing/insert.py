@@ -32,8 +32,10 @@ from identikit.structure.streams import Flow
 from identikit.structure.watch import parameter_names
 from identikit.surgery.carried import carried, carry
 from identikit.surgery.decoding import Decoding
+from identikit.turns import in_turn
 
 
+@in_turn
 def insert(
     model: nn.Module,
     stack: str,

@@ -26,8 +26,10 @@ from identikit.structure.trees import at as leaf_at
 from identikit.structure.wrappers import unwrapped
 from identikit.surgery.around import is_edited, refuse_shared
 from identikit.surgery.carried import live_plans
+from identikit.turns import in_turn
 
 
+@in_turn
 def features(model: nn.Module, at: str | None = None, *, inputs: Any = None, family: Family | None = None) -> nn.Module:
     """Cut the head off a classifier, in place; returns the model, which now gives one vector of features per example.
 

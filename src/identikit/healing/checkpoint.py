@@ -42,7 +42,7 @@ class Checkpoint:
         if self._path is None or not self._writes:
             return
         with replacing(self._path) as file:
-            whole = Unfailing(file)
+            whole: Any = Unfailing(file)
             torch.save({"format": FORMAT, "about": self._about, "state": state}, whole)
             whole.settle()
         self._last = time.monotonic()
@@ -52,6 +52,9 @@ class Checkpoint:
         anew = "start anew by --overwrite (overwrite=True)"
         try:
             found = torch.load(path, map_location="cpu", weights_only=True)
+        except (PermissionError, IsADirectoryError) as cause:
+            told = f"cannot read {path}: {cause.strerror or cause}. Name another file, or {anew}."
+            raise ResultError(told) from cause
         except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as cause:
             raise ResultError(f"{path} is damaged, or no healing. Name another file, or {anew}.") from cause
         if not isinstance(found, dict) or found.get("format") != FORMAT or not isinstance(found.get("about"), dict):

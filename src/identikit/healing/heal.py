@@ -19,8 +19,10 @@ from identikit.healing.session import Session
 from identikit.progress import Board, board
 from identikit.structure.valueless import home_of
 from identikit.structure.wrappers import unwrapped
+from identikit.turns import in_turn
 
 
+@in_turn
 def heal(
     student: nn.Module, teacher: nn.Module, data: Any, minutes: float | None = None, *,
     steps: int | None = None, epochs: int | None = None, lr: float | None = None,

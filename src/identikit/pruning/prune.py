@@ -29,6 +29,7 @@ from identikit.sources.objects import as_data
 from identikit.surgery.carried_provenance import note_step
 from identikit.surgery.remove import remove, require_removable
 from identikit.surgery.resampled import refuse_for_good
+from identikit.turns import in_turn
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Pruned:
         return self.front._repr_html_()
 
 
+@in_turn
 def prune(
     model: nn.Module, data: Any = None, at: At = None, metrics: Any = "fidelity", *,
     keep: float | None = None, max_drop: float | None = None, drop: int | None = None, params: float | None = None,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from identikit import strict_json
-from identikit.errors import IdentikitWarning, ModelError, ResultError
+from identikit.errors import IdentikitWarning, ModelError, PlaceError, PlanError, ResultError
 from identikit.families import Family, family_of
 from identikit.families.plain import WEIGHTS
 from identikit.growing.regrow import regrow
@@ -26,10 +27,12 @@ from identikit.sources.model import open_model
 from identikit.surgery.carried import Carried, carried, carry, shortened_by
 from identikit.surgery.carried_provenance import carry_provenance
 from identikit.surgery.learned import own_names
+from identikit.turns import in_turn
 
 _LIBRARIES = ("config.json", "modules.json")
 
 
+@in_turn
 def load(
     folder: str | Path,
     model: nn.Module | None = None,
@@ -105,7 +108,7 @@ def _from_plan(place: Path, file: Path, model: nn.Module | None, inputs: Any, fa
         check_fits(stored, full, {name: first_name(full, name) if first else name for name in names})
         fill(full, stored, by_first_name=first)
         return full
-    with ExitStack() as undo:
+    with _read_from(place / PLAN), ExitStack() as undo:
         undo.callback(regrow(full, plan, family_of(full, family)))
         if first or not stored.needs_example:
             check_fits(stored, full, expected_names(full, plan, closed=not first), cuts_of(full, plan))
@@ -113,6 +116,15 @@ def _from_plan(place: Path, file: Path, model: nn.Module | None, inputs: Any, fa
         undo.pop_all()
     fill(made, stored, by_first_name=first)
     return made
+
+
+@contextmanager
+def _read_from(file: Path) -> Iterator[None]:
+    """A plan that does not fit is told with its file."""
+    try:
+        yield
+    except (PlaceError, PlanError) as cause:
+        raise type(cause)(f"{file}: {cause}") from cause
 
 
 def _is_edited_so(model: nn.Module, plan: Plan) -> bool:
@@ -128,7 +140,7 @@ def stored_provenance(place: Path) -> Provenance:
     try:
         return Provenance.read(place / PROVENANCE)
     except ResultError as cause:
-        warnings.warn(f"{cause} The model is loaded without its history.", IdentikitWarning, stacklevel=3)
+        warnings.warn(f"{cause} The model is loaded without its history.", IdentikitWarning, stacklevel=4)
         return Provenance()
 
 

@@ -25,6 +25,7 @@ from identikit.saving.weights import first_name, note_example, write_weights
 from identikit.saving.zeroed import told, zeroed_places, zeros_in_place
 from identikit.simplifying.record import refuse_simplified
 from identikit.structure.fingerprints import structure_of
+from identikit.structure.override import refuse_edited_elsewhere
 from identikit.structure.stacks import stack_of
 from identikit.structure.wrappers import unwrapped
 from identikit.surgery.around import refuse_sharded
@@ -33,10 +34,12 @@ from identikit.surgery.forwards import RunAndFill, Told
 from identikit.surgery.learned import with_present_tensors
 from identikit.surgery.resampled import refuse_for_good
 from identikit.surgery.substitutes import SUBSTITUTES
+from identikit.turns import in_turn
 
 Format = Literal["checkpoint", "plan"]
 
 
+@in_turn
 def save(
     model: nn.Module,
     folder: str | Path,
@@ -65,6 +68,7 @@ def save(
     """
     model = unwrapped(model)
     refuse_sharded(model)
+    refuse_edited_elsewhere(model)
     refuse_simplified(model)
     target, family = Path(folder), family_of(model, family)
     if format not in ("checkpoint", "plan"):
@@ -85,7 +89,7 @@ def save(
             _write_plan(model, family, partial, companions, batch, target)
     zeroed = zeroed_places(model) if format == "checkpoint" and family.self_contained else ()
     if zeroed:
-        warnings.warn(told(zeroed), IdentikitWarning, stacklevel=2)
+        warnings.warn(told(zeroed), IdentikitWarning, stacklevel=3)
     return target
 
 

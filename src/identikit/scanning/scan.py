@@ -17,8 +17,10 @@ from identikit.scanning.ledger import Measuring
 from identikit.scanning.methods import cheap_method, cheap_scores, check_method, worth_exact
 from identikit.scanning.prepare import At, Candidates, prepare
 from identikit.scanning.spread import spread
+from identikit.turns import in_turn
 
 
+@in_turn
 def scan(
     model: nn.Module, data: Any = None, at: At = None, metrics: Any = "fidelity", method: str = "exact", *,
     score: Any = None, inputs: Any = None, family: Family | None = None, as_: str | None = None,

@@ -22,10 +22,12 @@ from identikit.simplifying.steps import Rewrite, disjoint
 from identikit.simplifying.strip import stripping
 from identikit.simplifying.view import View
 from identikit.structure.watch import watch
+from identikit.turns import in_turn
 
 _KINDS: tuple[Callable[[View], Iterator[Rewrite | Left]], ...] = (stripping, folding, merging, reparameterising)
 
 
+@in_turn
 def simplify(model: nn.Module, inputs: Any = None, *, family: Family | None = None) -> nn.Module:
     """Strip and fold what changes nothing in `model`, in eval mode, in place; returns the model, proved equal.
 

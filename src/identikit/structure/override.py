@@ -9,6 +9,9 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
+from identikit.errors import PlanError
+from identikit.turns import Owner
+
 Forward = Callable[..., Any]
 F = TypeVar("F", bound=Forward)
 _ABSENT: Any = object()
@@ -43,6 +46,18 @@ class Override(Generic[F]):
             self.module.__dict__.pop("forward", None)
         else:
             self.module.__dict__["forward"] = self._held
+
+
+def refuse_edited_elsewhere(model: nn.Module) -> None:
+    """Raise PlanError where a layer is out of action by the hand of another thread, which may put it back any time."""
+    for path, module in model.named_modules():
+        owner = getattr(module.__dict__.get("forward"), "owner", None)
+        thread = owner.other() if isinstance(owner, Owner) else None
+        if thread is not None:
+            raise PlanError(
+                f'"{path}" is bypassed by another thread ({thread}). Undo that first, or give each thread a model of '
+                "its own, copied before."
+            )
 
 
 def reachable(module: nn.Module) -> bool:

@@ -87,7 +87,7 @@ class AdapterReader(Reader):
                 f'the adapter for "{path}" predicts held-out examples no better than their mean does '
                 f'(it leaves {left:.3g} of the spread). Give more data, or use as_="mean".',
                 IdentikitWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
         best = whole.solve(ridge, prior)
         more: dict[str, Option] = {"ridge": ridge, "residual": float(f"{left:.4g}")}

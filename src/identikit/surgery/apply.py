@@ -17,10 +17,12 @@ from identikit.surgery.choose import plan_for
 from identikit.surgery.handle import Handle
 from identikit.surgery.install import install
 from identikit.surgery.on_data import watched_on
+from identikit.turns import in_turn
 
 __all__ = ["apply", "bypass", "checked", "install", "only"]
 
 
+@in_turn
 def bypass(
     model: nn.Module,
     *places: str | Iterable[str],
@@ -65,6 +67,7 @@ def bypass(
     return install(anatomy, plan_for(anatomy, _flat(places), as_, read, options))
 
 
+@in_turn
 def only(model: nn.Module, *places: str | Iterable[str], inputs: Any = None, family: Family | None = None) -> Handle:
     """Keep the layers at `places`; the rest of their stacks is the identity. Raises as `bypass` does."""
     anatomy = anatomy_of(model, inputs, family)
@@ -88,6 +91,7 @@ def _flat(places: tuple[str | Iterable[str], ...]) -> list[str]:
     return flat
 
 
+@in_turn
 def apply(model: nn.Module, plan: Plan, *, inputs: Any = None, family: Family | None = None) -> Handle:
     """Apply `plan` until the handle is undone. Raises PlanError for another model's plan, else as `bypass` does."""
     return install(anatomy_of(model, inputs, family), plan)

@@ -122,7 +122,7 @@ def _require_for(model: nn.Module, plan: Plan, now: str, first: str) -> None:
         )
     if plan.weights and not carried(model) and plan.weights != weights_of(model):
         told = "this plan was made with other weights of this structure; it is applied all the same."
-        warnings.warn(f"{told} Measure again before you rely on it.", IdentikitWarning, stacklevel=5)
+        warnings.warn(f"{told} Measure again before you rely on it.", IdentikitWarning, stacklevel=6)
     plan.require_tensors()
 
 

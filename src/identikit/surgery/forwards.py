@@ -19,6 +19,7 @@ from identikit.structure.same_layout import same_layout
 from identikit.structure.streams import Flow, fixed
 from identikit.structure.trees import Path, at, leaves, rebuilt
 from identikit.structure.watch import Location
+from identikit.turns import Owner
 
 _FILL = {"identity": None, "zero": 0.0, "one": 1.0}
 
@@ -27,6 +28,7 @@ class EditedForward(ABC):
     """The forward of an edited layer."""
 
     runs = False  #: whether the layer still does all that it did, its part in a cache included
+    owner = Owner()  #: the thread that edited the layer
 
     @abstractmethod
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -13,6 +13,7 @@ from identikit.plan import Plan
 from identikit.structure.override import Override
 from identikit.surgery.carried import live_plans, set_live
 from identikit.surgery.forwards import EditedForward
+from identikit.turns import in_turn
 
 
 class Handle:
@@ -49,6 +50,7 @@ class Handle:
         said = ((edit.at, dict(edit.options).get("residual")) for edit in self.plan)
         return {at: value for at, value in said if isinstance(value, (int, float))}
 
+    @in_turn
     def undo(self) -> None:
         """Put the model back as it was. A second call does nothing. Raises PlanError under a later live handle."""
         if not self._applied:

@@ -20,6 +20,7 @@ from identikit.surgery.reach import unreached_expert
 from identikit.surgery.renumber import renumbered_for, warn_of_numbers_left
 from identikit.surgery.shorten import same_output
 from identikit.surgery.substitutes import SUBSTITUTES
+from identikit.turns import this_thread
 
 
 def install(
@@ -70,6 +71,8 @@ def _put_on(anatomy: Anatomy, plan: Plan, edits: list[Edit], *, check: bool, dec
     except BaseException:
         handle.undo()
         raise
+    for override in overrides.values():
+        override.forward.owner = this_thread()
     return handle
 
 

@@ -17,7 +17,7 @@ def not_called(anatomy: Anatomy, path: str) -> None:
     """Raise NotReachedError for an edit that changes nothing; only warn of an expert that was not chosen."""
     if unreached_expert(anatomy, path):
         message = f'the example did not reach "{path}"; its edit is applied but unchecked.'
-        warnings.warn(message, IdentikitWarning, stacklevel=4)
+        warnings.warn(message, IdentikitWarning, stacklevel=5)
         return
     raise NotReachedError(_refusal(anatomy.model, path))
 

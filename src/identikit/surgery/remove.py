@@ -26,8 +26,10 @@ from identikit.surgery.on_data import watched_on
 from identikit.surgery.renumber import require_a_user
 from identikit.surgery.resampled import refuse_for_good
 from identikit.surgery.shorten import in_stack, renumber_what_stays, shortened_or_stand_in, stand_in
+from identikit.turns import in_turn
 
 
+@in_turn
 def remove(
     model: nn.Module,
     what: Plan | str | Iterable[str],

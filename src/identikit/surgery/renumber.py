@@ -73,7 +73,7 @@ def warn_of_numbers_left(anatomy: Anatomy, places: Iterable[str]) -> None:
             "the numbers of the layers that stay mean more than a place in the cache, so they were left: where the "
             "model reads its positions from the first place, decoding with a cache is wrong now."
         )
-        warnings.warn(message, IdentikitWarning, stacklevel=6)
+        warnings.warn(message, IdentikitWarning, stacklevel=7)
 
 
 def idle_layers(stack: nn.Module, out: Callable[[nn.Module], bool]) -> dict[int, bool]:
