@@ -11,17 +11,21 @@ from typing import Any
 import pytest
 import torch
 
+import identikit as ik
 import sample_results as sample
+import small_net
 from identikit import strict_json
 from identikit.errors import ResultError, SaveError, TableError
 from identikit.healing.checkpoint import FORMAT, Checkpoint
 from identikit.locks import locked
+from identikit.plan import Edit, Plan
 from identikit.reporting import repeat
 from identikit.results import Front, MetricInfo, Point, Row, ScanResult, Score
 from identikit.results.read import read_result
 from identikit.scanning.filed import Filed
 from identikit.scanning.part import Part
 from identikit.tabular import ResNetClassifier
+from identikit.tensors import name_of
 from security.traps import HOSTILE_TEXTS, Bomb, pickled, refused
 
 PLACES = ['a");__import__("os").abort()#', "a');__import__('os').abort()#", "{__import__('os').abort()}", "a\"'b"]
@@ -138,6 +142,42 @@ def test_a_lock_that_is_a_link(tmp_path: Path, victim: Path) -> None:
     os.unlink(tmp_path / ".scan.jsonl.identikit-lock")
     with locked(tmp_path / "scan.jsonl"):
         assert victim.read_text() == "precious"
+
+
+def test_a_name_that_was_given_and_is_a_link_is_followed(tmp_path: Path, victim: Path) -> None:
+    """As an editor does: who has `results.json` lead to another disk means that. The link stays, the file is whole."""
+    sample.front().write(victim)
+    (tmp_path / "front.json").symlink_to(victim)
+    (tmp_path / "plan.json").symlink_to(tmp_path / "elsewhere.json")
+    front = sample.held_front()
+    front.write(tmp_path / "front.json")
+    front.plan().write(tmp_path / "plan.json")
+    assert (tmp_path / "front.json").is_symlink()
+    assert (tmp_path / "plan.json").is_symlink()
+    assert Front.read(victim) == front
+    assert Plan.read(tmp_path / "elsewhere.json") == front.plan()
+
+
+def test_tensors_beside_a_plan_that_are_a_link(tmp_path: Path, victim: Path) -> None:
+    """Their name is identikit's own, made of the plan's: a link under it is nobody's wish."""
+    held = torch.ones(3)
+    plan = Plan(frozenset([Edit("mean", "layers.1", (("value", name_of(held)),))]), tensors={name_of(held): held})
+    for target in (victim, tmp_path / "nothing"):
+        (tmp_path / "plan.safetensors").symlink_to(target)
+        said = refused(lambda: plan.write(tmp_path / "plan.json"), SaveError)
+        assert said == f"{tmp_path}/plan.safetensors is a link, and this file is identikit's own. Delete it, and go on."
+        (tmp_path / "plan.safetensors").unlink()
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "nothing").exists()
+    assert not (tmp_path / "plan.json").exists()
+
+
+def test_rows_of_held_out_examples_that_are_a_link(tmp_path: Path, victim: Path) -> None:
+    (tmp_path / "front.held-out.jsonl").symlink_to(victim)
+    asked = {"to": tmp_path / "front.jsonl", "overwrite": True, "drop": 1, "progress": False}
+    said = refused(lambda: ik.prune(small_net.made(), small_net.batches() * 8, **asked), SaveError)
+    assert "front.held-out.jsonl is a link, and this file is identikit's own" in said
+    assert victim.read_text() == "precious"
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["a file", "nothing"])

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from identikit.files import refuse_link
 from identikit.plan import Plan
 from identikit.progress import Bar
 from identikit.pruning.amounts import Amounts
@@ -36,6 +37,7 @@ class Filing:
         to = Path(self.to) if self.to is not None else None
         if held_out and to is not None:
             to = beside(to)
+            refuse_link(to)
         how = {"resume": self.resume, "overwrite": self.overwrite}
         ledger.open(list(found.plans), to=to, name=self.name, command=self.command, **how)
 
