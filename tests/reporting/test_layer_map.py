@@ -158,3 +158,10 @@ def test_a_cheap_score_is_asked_for_as_a_method(metrics: list[str], python: str,
     scan = ScanResult(sample.header(metrics={name: MetricInfo(True, 1.0) for name in metrics}))
     assert f"ik.scan(model, data, {python}seed=0)" in repeat.scan_python(scan)
     assert f"--data pairs.csv {words}--seed 0 --to" in repeat.scan_command(scan)
+
+
+@pytest.mark.parametrize("name", ["", "BertModel"])
+def test_a_class_is_no_model_that_a_command_could_open(name: str) -> None:
+    scan = ScanResult(sample.header(name=name))
+    assert repeat.plan_command(scan.header, []).endswith("\nidentikit apply MODEL plan.json --to smaller")
+    assert repeat.scan_command(scan).startswith("identikit scan MODEL --data pairs.csv")

@@ -28,7 +28,7 @@ def scan_command(result: ScanResult) -> str:
     exact, method = _asked(header)
     words = ["--data", header.data.name or "FILE", *(word for name in exact for word in ("--metric", name))]
     words += [*(("--method", method) if method else ()), "--seed", str(header.seed), "--to", "scan.jsonl"]
-    return _command("scan", [header.name or "MODEL"], words)
+    return _command("scan", [_model(header)], words)
 
 
 def scan_python(result: ScanResult) -> str:
@@ -135,7 +135,12 @@ def _ordered(edits: Iterable[Edit]) -> list[Edit]:
 
 
 def _apply(header: Header) -> str:
-    return _command("apply", [header.name or "MODEL", "plan.json"], ["--to", "smaller"])
+    return _command("apply", [_model(header), "plan.json"], ["--to", "smaller"])
+
+
+def _model(header: Header) -> str:
+    """What the command line calls the model; a result of Python's may know its class alone, which is no model."""
+    return header.name if header.name not in ("", header.model) else "MODEL"
 
 
 def _command(verb: str, given: list[str], options: list[str]) -> str:
