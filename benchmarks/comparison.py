@@ -17,6 +17,7 @@ import datetime
 import importlib.metadata
 import importlib.util
 import json
+import logging
 import tempfile
 import warnings
 from collections import Counter
@@ -60,8 +61,9 @@ def main() -> None:
 def mergekit(types: list[str] | None = None) -> dict[str, Any]:
     """Its passthrough merge of layers 0 and 2 to 3, over causal language models, by the judge of coverage_rivals.py."""
     coverage_rivals.RIVALS["mergekit"] = _passthrough
-    counts: Counter[str] = Counter()
-    by_type: dict[str, str] = {}
+    told = _Told()
+    logging.getLogger("mergekit.architecture").addHandler(told)
+    by_type: dict[str, dict[str, str]] = {"known to it": {}, "not known to it": {}}
     for model_type in types or types_of("causal-lm"):
         with silenced(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -74,10 +76,24 @@ def mergekit(types: list[str] | None = None) -> dict[str, Any]:
                 continue
             stack = max(stacks, key=lambda each: each.depth)
             verdict = coverage_rivals._told(fresh, stack, "mergekit")["verdict"]
-        counts[verdict] += 1
-        by_type[model_type] = verdict
+        known = type(model).__name__ not in told.unknown
+        by_type["known to it" if known else "not known to it"][model_type] = verdict
         print(model_type, verdict, flush=True)
-    return {"models": counts.total(), "verdicts": dict(counts), "by_type": by_type}
+    counts = {known: dict(Counter(verdicts.values())) for known, verdicts in by_type.items()}
+    return {"models": sum(map(len, by_type.values())), "verdicts": counts, "by_type": by_type}
+
+
+class _Told(logging.Handler):
+    """Hears, once for each class, that mergekit has no definition of an architecture and infers one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unknown: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = record.getMessage()
+        if "No JSON architecture found for " in said:
+            self.unknown.add(said.rpartition(" ")[2])
 
 
 def _passthrough(model: nn.Module, stack: Stack, layer: int) -> nn.Module:

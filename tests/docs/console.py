@@ -4,7 +4,7 @@ The rule for writers of pages: each command of a ```console block stands behind 
 comment behind it is not read. What stands for the reader's own things is made for the run, tiny (MODEL, ./my-bert,
 pairs.csv: `things`); what would take minutes or a download is shortened by the table SHORTER, and by nothing else.
 A command that is not identikit's is looked up: a target of the Makefile, extras that exist, a script in benchmarks/
-with the options that it has. What needs other machines is run by the test that ELSEWHERE names.
+or scripts/ with the options that it has. What needs other machines is run by the test that ELSEWHERE names.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def unknown(words: list[str]) -> str:
         return "" if words[1] in targets else f"the Makefile has no target {words[1]}"
     if words[:2] == ["pip", "install"]:
         return unknown_package(words[2])
-    if words[0] == "python" and words[1].startswith("benchmarks/"):
+    if words[0] == "python" and words[1].startswith(("benchmarks/", "scripts/")):
         script = ROOT / words[1]
         if not script.is_file():
             return f"there is no {words[1]}"
