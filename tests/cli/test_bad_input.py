@@ -263,6 +263,10 @@ def test_interrupted(run: Run, models: Path, monkeypatch: pytest.MonkeyPatch) ->
         raise KeyboardInterrupt
 
     monkeypatch.setattr(opening, "opened_model", stopped)
-    said = run("sites", models / "classifier")
-    assert said.code == 130
-    assert "stopped. What was measured is kept; go on with --resume." in said.err
+    for given, told in (
+        (("sites", models / "classifier"), "stopped."),
+        (("scan", models / "classifier"), "stopped."),  # written nowhere, so there is nothing to go on with
+        (("scan", models / "classifier", "--to", "a.jsonl"), "stopped. What was measured is kept; go on with --resume."),
+    ):
+        said = run(*given)
+        assert (said.code, said.err) == (130, f"error: {told}\n")

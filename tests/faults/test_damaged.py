@@ -25,7 +25,7 @@ from identikit.replaying.engine import Engine
 from identikit.results import Front, ScanResult
 from identikit.results.provenance import Provenance
 
-FEW = 40  # cuts of a file that takes long to read, and flips of any
+FEW = 24  # cuts of a file that takes long to read, and flips of any
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def predicted(file: Path) -> Any:
 
 
 #: cuts of a file that is read fast, at most
-MANY = 400
+MANY = 200
 KINDS = (
     Kind("plan", written("plan.json", lambda file: ik.Plan.of(["layers.1"]).write(file)), lambda f: ik.Plan.read(f)),
     Kind("plan-tensors", tensors, lambda f: ik.Plan.read(f.parent / "plan.json"), wary=True),

@@ -84,5 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         sys.exit(complain(error))
     if code == _STOPPED:  # typer makes this of Ctrl-C
-        complain("stopped. What was measured is kept; go on with --resume.")
+        verb = next((each for each in given if not each.startswith("-")), "")
+        keeps = verb in ("prune", "heal") or (verb == "scan" and any(each.startswith("--to") for each in given))
+        complain("stopped. What was measured is kept; go on with --resume." if keeps else "stopped.")
     sys.exit(code)

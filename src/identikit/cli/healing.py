@@ -70,12 +70,14 @@ def healed_and_saved(
 ) -> Healed:
     """Heal, and save to `to`. `to`.heal is written on the way; it survives a kill, and goes once the model is saved."""
     from identikit.cli.console import speaks
+    from identikit.disk_errors import explained
     from identikit.files import refuse_link
     from identikit.healing.heal import heal
     from identikit.healing.record import healed
     from identikit.saving.save import save
 
-    to.parent.mkdir(parents=True, exist_ok=True)
+    with explained(to):
+        to.parent.mkdir(parents=True, exist_ok=True)
     file = to.with_name(to.name + ".heal")
     refuse_link(file)
     example = full.inputs if isinstance(data, str) else next(iter(data))
@@ -84,5 +86,6 @@ def healed_and_saved(
     assert found is not None  # heal leaves it
     if speaks():
         save(model, to, form, like=smaller.folder or full.folder, overwrite=overwrite, inputs=example)
-        file.unlink(missing_ok=True)
+        with explained(file):
+            file.unlink(missing_ok=True)
     return found

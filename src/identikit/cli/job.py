@@ -22,12 +22,14 @@ def prune_and_save(
     The HTML page goes to `page` where the libraries that draw it are here.
     """
     from identikit.cli.console import speaks
+    from identikit.disk_errors import explained
     from identikit.errors import BudgetError
     from identikit.pruning.course import beside
     from identikit.pruning.prune import prune
     from identikit.saving.save import save
 
-    to.parent.mkdir(parents=True, exist_ok=True)
+    with explained(to):
+        to.parent.mkdir(parents=True, exist_ok=True)
     journal = to.with_name(to.name + ".scan.jsonl")
     inputs = opened.inputs if data is None else None
     try:

@@ -1,0 +1,5 @@
+"""The command line, for the tests of faults."""
+
+from cli.conftest import run
+
+__all__ = ["run"]
