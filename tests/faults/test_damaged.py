@@ -137,7 +137,7 @@ KINDS = (
     Kind("front", written("a.front.json", lambda file: verbs.example().write(file)), Front.read),
     Kind("provenance", in_folder("identikit.json"), Provenance.read),
     Kind("part", part, resumed, slow=True),
-    Kind("healing", healing, going_on, slow=True),
+    Kind("healing", healing, going_on, slow=True, wary=True),
     Kind("plan-of-a-folder", in_folder("plan.json"), loaded, slow=True),
     Kind("weights-of-a-folder", in_folder("model.safetensors"), loaded, slow=True),
     Kind("weights-of-a-plan", in_folder("identikit-weights.safetensors", format="plan"), loaded, slow=True),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from identikit.locks import locked
 
 FORMAT = "identikit.healing.1"
 State = dict[str, Any]
+_DAMAGE = (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 class Checkpoint:
@@ -51,11 +54,14 @@ class Checkpoint:
         """What the file holds. Raises ResultError where it is damaged, or another healing's (naming the difference)."""
         anew = "start anew by --overwrite (overwrite=True)"
         try:
+            with zipfile.ZipFile(path) as archive:  # torch.load does not look at its checksums
+                if archive.testzip() is not None:
+                    raise zipfile.BadZipFile
             found = torch.load(path, map_location="cpu", weights_only=True)
         except (PermissionError, IsADirectoryError) as cause:
             told = f"cannot read {path}: {cause.strerror or cause}. Name another file, or {anew}."
             raise ResultError(told) from cause
-        except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as cause:
+        except (OSError, EOFError, RuntimeError, ValueError, KeyError, *_DAMAGE) as cause:
             raise ResultError(f"{path} is damaged, or no healing. Name another file, or {anew}.") from cause
         if not isinstance(found, dict) or found.get("format") != FORMAT or not isinstance(found.get("about"), dict):
             raise ResultError(f"{path} is no healing. Name another file, or {anew}.")
