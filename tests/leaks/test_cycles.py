@@ -73,14 +73,18 @@ def test_a_thousand_cycles(name: str) -> None:
     assert max(grown["objects"], grown["tensors"], grown["tensor_bytes"]) <= 0.01, grown
     assert grown["blocks"] <= 1.0, grown
     assert (process.memory_info().rss - start) / 2**20 <= MEGABYTES
-    assert traced(round_, 100) <= 200
+    assert traced(round_, 100) <= 300  # bytes: an empty dictionary has 64, a tensor some hundred
 
 
 def traced(round_: Callable[[], Any], rounds: int) -> float:
-    """Bytes that a round leaves behind, as Python's own memory tracer counts them, which makes all slow."""
+    """Bytes that a round leaves behind, as Python's own memory tracer counts them, after as many that fill free lists.
+
+    It knows what was allocated since it began alone: what takes the place of something older looks like growth.
+    """
     tracemalloc.start()
     try:
-        round_()
+        for _ in range(rounds):
+            round_()
         gc.collect()
         first, _ = tracemalloc.get_traced_memory()
         for _ in range(rounds):

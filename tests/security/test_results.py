@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from identikit.healing.checkpoint import FORMAT, Checkpoint
 from identikit.locks import locked
 from identikit.plan import Edit, Plan
 from identikit.reporting import repeat
+from identikit.reporting.numbers import clean
 from identikit.results import Front, MetricInfo, Point, Row, ScanResult, Score
 from identikit.results.read import read_result
 from identikit.scanning.filed import Filed
@@ -74,6 +76,22 @@ def test_lines_to_paste_call_what_they_say_alone(place: str) -> None:
 def called(lines: str) -> set[str]:
     """What Python lines call."""
     return {ast.unparse(node.func) for node in ast.walk(ast.parse(lines)) if isinstance(node, ast.Call)}
+
+
+QUOTES = ["a; touch b", "$(touch b)", "`touch b`", "a' 'b", 'a" "b', "a\\", "a|b&", "-a", "~"]
+
+
+@pytest.mark.parametrize("text", [*QUOTES, *HOSTILE_TEXTS.values()])
+def test_a_name_is_one_word_of_a_command_to_paste(text: str) -> None:
+    """A shell makes of the line what stands in it: the name, whole, and nothing that is run."""
+    header = sample.header(name=text, command="", sites={})
+    for line in (
+        repeat.scan_command(ScanResult(header, [])),
+        repeat.front_command(Front(header, sample.front().points, 0)),
+    ):
+        words = shlex.split(line)
+        assert words[0] == "identikit"
+        assert clean(text) in words
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS.values(), ids=HOSTILE_TEXTS)

@@ -63,7 +63,7 @@ def warnings_as_notes() -> Iterator[None]:
             return plain(message, category, *where, **more)
         return f"note: {clean(' '.join(str(message).split()))}\n"
 
-    warnings.formatwarning = line  # type: ignore[assignment]
+    warnings.formatwarning = line
     try:
         yield
     finally:
