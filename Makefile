@@ -16,7 +16,7 @@ ALL := $(VENV)/.all-installed
 NEEDS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test test-all test-long fuzz zoo docs check format clean
+.PHONY: help demo setup test test-all test-long fuzz zoo docs compat check format clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -45,10 +45,13 @@ zoo: $(ALL) ## every model type of transformers, layers removed and judged; writ
 	@$(BIN)/python benchmarks/coverage.py --jobs $(WORKERS) --fresh --rivals $(ZOO)
 	@$(BIN)/python benchmarks/coverage.py --jobs $(WORKERS) --fresh $(ZOO)
 
-docs: $(ALL) ## the pages as a site in build/site, the generated ones written anew (opens from disk; a link that leads nowhere ends it)
+docs: $(ALL) ## the pages as a site in build/site, the generated ones written anew
 	@for page in reference_pages cli_page benchmarks_page demo_picture; do $(BIN)/python scripts/$$page.py || exit 1; done
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo "build/site/index.html (for the search: python -m http.server --directory build/site)"
+
+compat: $(ALL) ## the wheel in clean environments, old and new libraries; writes docs/compatibility.md (an hour, 1 GB)
+	@$(BIN)/python scripts/compatibility.py
 
 check: $(ALL) ## lint, types, floors
 	@$(BIN)/ruff check src tests benchmarks scripts

@@ -16,10 +16,10 @@ from identikit.structure.compare import equal
 from identikit.surgery.apply import bypass
 from identikit.surgery.remove import remove
 from laws.snapshot import Snapshot
-from zoo import ABSENT, Case, case, weigh
+from zoo import ZOO, Case, case, weigh
 
 _NAMES = ("llama", "gpt2", "mamba", "gemma3", "qwen3", "mixtral", "bloom", "t5", "bart", "whisper")
-DECODERS = [name for name in _NAMES if name not in ABSENT]
+DECODERS = [name for name in _NAMES if any(entry.name == name for entry in ZOO)]
 PROMPT, STEPS = 5, 4
 CLOSE = 2e-4  # of the largest logit; a wrong cache is off by ones
 

@@ -106,15 +106,13 @@ def _case(
     return Case(name, seeded, inputs, stacks, makes_needed)
 
 
-def _absent() -> dict[str, str]:
-    """Name and reason of what the installed libraries do not have. Asked for by scripts/compatibility.py alone:
+def _absent(asked: list[str]) -> dict[str, str]:
+    """Name and reason of what the installed libraries do not have of these.
 
-    where everything is installed, an architecture that cannot be imported is a failure.
+    Where everything is installed nothing is `asked`: an architecture that cannot be imported is a failure there.
     """
-    if not os.environ.get("IDENTIKIT_COMPATIBILITY"):
-        return {}
     reasons = {}
-    for name, build, *_ in (*TRANSFORMERS, *PLAIN, *PICTURES):
+    for name, build, *_ in (entry for entry in ALL if entry[0] in asked):
         try:
             build()
         except ImportError as missing:
@@ -122,7 +120,13 @@ def _absent() -> dict[str, str]:
     return reasons
 
 
-ABSENT = _absent()
-"""What is left out of the zoo, and why; empty but in the environments of scripts/compatibility.py."""
+ALL = (*TRANSFORMERS, *PLAIN, *PICTURES)
+ASKED = os.environ.get("IDENTIKIT_COMPATIBILITY", "").split()
+"""scripts/compatibility.py names the part of the zoo that it runs the laws over."""
 
-ZOO: tuple[Case, ...] = tuple(_case(*entry) for entry in (*TRANSFORMERS, *PLAIN, *PICTURES) if entry[0] not in ABSENT)
+ABSENT = _absent(ASKED)
+"""What is left out of that part, and why."""
+
+ZOO: tuple[Case, ...] = tuple(
+    _case(*entry) for entry in ALL if not ASKED or (entry[0] in ASKED and entry[0] not in ABSENT)
+)
