@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,9 +12,6 @@ from identikit.cli import options as o
 from identikit.cli.console import note, show_json
 from identikit.cli.opening import Asked, asking
 from identikit.errors import IdentikitWarning
-
-if TYPE_CHECKING:
-    from identikit.sources.opened import Opened
 
 EXAMPLE = "Example:  identikit export ./smaller --to model.onnx"
 _FIXED = "Fix all sizes to the example's: no other batch, no other length."
@@ -37,7 +34,7 @@ def command(
     from identikit.exporting.export import check_target, export
 
     check_target(to, overwrite)
-    opened = _opened(model, asked)
+    opened = asked.model(model)
     inputs = asked.example(data, opened)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", IdentikitWarning)
@@ -48,16 +45,3 @@ def command(
         show_json(exported.to_json())
     else:
         note(f"written and proved: {exported.summary()}")
-
-
-def _opened(name: str, asked: Asked) -> Opened:
-    """The model that MODEL names; a folder that holds a plan too (it has no text encoder: --data is then no text)."""
-    from identikit.saving.layout import PLAN_WEIGHTS
-    from identikit.saving.load import load
-    from identikit.sources.opened import Opened
-
-    folder = Path(name).expanduser()
-    if not (folder / PLAN_WEIGHTS).is_file():
-        return asked.model(name)
-    model = load(folder, device=asked.device, dtype=asked.dtype, trust_remote_code=asked.trust_remote_code)
-    return Opened(model=model, name=name, task=asked.task, folder=folder)

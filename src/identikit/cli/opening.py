@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import wraps
 from inspect import Parameter, Signature, signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from identikit.cli import options as o
@@ -80,11 +81,24 @@ def asking(command: Callable[..., None]) -> Callable[..., None]:
 
 def opened_model(name: str, *, device_map: str | None = None, **how: Any) -> Opened:
     """The model that MODEL names; one that identikit saved before carries what it says of itself."""
+    from identikit.saving.layout import PLAN_WEIGHTS
     from identikit.saving.load import stored_provenance
     from identikit.sources.model import open_model
     from identikit.surgery.carried_provenance import carry_provenance
 
+    if (Path(name).expanduser() / PLAN_WEIGHTS).is_file() and device_map is None:
+        return _replayed(name, **how)
     opened = open_model(name, device_map=device_map, **how)
     if opened.folder is not None:
         carry_provenance(opened.model, stored_provenance(opened.folder))
     return opened
+
+
+def _replayed(name: str, *, task: str | None, trust_remote_code: bool, seed: int, **where: Any) -> Opened:
+    """The model of a folder that holds a plan; the plan is replayed, and what lies beside it says how to feed it."""
+    from identikit.saving.load import load
+    from identikit.sources.beside import opened_beside
+
+    folder = Path(name).expanduser()
+    model = load(folder, trust_remote_code=trust_remote_code, **where)
+    return opened_beside(model, folder, name, task=task, trust_remote_code=trust_remote_code)

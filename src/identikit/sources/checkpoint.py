@@ -44,10 +44,16 @@ def open_checkpoint(
         config = AutoConfig.from_pretrained(str(folder), **trust)
         loader = class_for(config, task)
         model = _loaded(loader, folder, name, dtype, {**trust, "device_map": device_map})
-        tokenizer = _tokenizer(folder, trust)
-        processor = _processor(folder, trust)
     model = model.eval() if device_map is not None else model.to(device).eval()
-    return _described(model, tokenizer, processor, name=name, folder=folder, task=task or task_of(config))
+    return opened_transformers(model, folder, name, task=task, trust_remote_code=trust_remote_code)
+
+
+def opened_transformers(model: Any, folder: Path, name: str, *, task: str | None, trust_remote_code: bool) -> Opened:
+    """A transformers model, whoever made it, with the tokenizer and the image processor that lie in `folder`."""
+    trust = {"trust_remote_code": trust_remote_code, "local_files_only": True}
+    with silenced(), loading_errors(name):
+        tokenizer, processor = _tokenizer(folder, trust), _processor(folder, trust)
+    return _described(model, tokenizer, processor, name=name, folder=folder, task=task or task_of(model.config))
 
 
 def _described(model: Any, tokenizer: Any, processor: Any, *, name: str, folder: Path, task: str | None) -> Opened:

@@ -41,8 +41,13 @@ def open_sentences(
         _refuse_random(model, folder, name)
     if dtype is not None:
         model.to(dtype)
+    return opened_sentences(model.eval(), folder, name)
+
+
+def opened_sentences(model: Any, folder: Path, name: str) -> Opened:
+    """A SentenceTransformer, whoever made it."""
     return Opened(
-        model=model.eval(),
+        model=model,
         name=name,
         task="embedding",
         folder=folder,
