@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from cli.conftest import Run
-from identikit.plan import Plan
 
 Refused = Callable[..., str]
 SCAN = ("--data", "{m}/labelled.csv")
@@ -201,16 +200,6 @@ def test_a_folder_without_weights(refused: Refused, models: Path, tmp_path: Path
     assert 'no weights in "' in refused("scan", tmp_path / "x", "--data", models / "labelled.csv")
 
 
-def test_a_plan_folder_as_the_model(run: Run, refused: Refused, models: Path, tmp_path: Path) -> None:
-    """It is no checkpoint; the line says how to open it."""
-    Plan.of(["bert.encoder.layer.1"]).write(tmp_path / "plan.json")
-    run("apply", models / "classifier", tmp_path / "plan.json", "--to", tmp_path / "x", "--format", "plan")
-    says = refused("sites", tmp_path / "x")
-    assert says.endswith(
-        f'holds a plan of identikit, not a checkpoint. Open it in Python: ik.load("{tmp_path / "x"}").'
-    )
-
-
 def test_places_to_write(refused: Refused, models: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
@@ -266,7 +255,10 @@ def test_interrupted(run: Run, models: Path, monkeypatch: pytest.MonkeyPatch) ->
     for given, told in (
         (("sites", models / "classifier"), "stopped."),
         (("scan", models / "classifier"), "stopped."),  # written nowhere, so there is nothing to go on with
-        (("scan", models / "classifier", "--to", "a.jsonl"), "stopped. What was measured is kept; go on with --resume."),
+        (
+            ("scan", models / "classifier", "--to", "a.jsonl"),
+            "stopped. What was measured is kept; go on with --resume.",
+        ),
     ):
         said = run(*given)
         assert (said.code, said.err) == (130, f"error: {told}\n")
