@@ -56,7 +56,7 @@ def test_applied_and_undone(name: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["tuples", "encoder_pre_norm", "bert"])
+@pytest.mark.parametrize("name", ["tuples", "shared", "bert"])
 def test_a_thousand_cycles(name: str) -> None:
     model, batch, plan, _ = ready(name)
     process = psutil.Process()
@@ -65,10 +65,10 @@ def test_a_thousand_cycles(name: str) -> None:
         with ik.apply(model, plan, inputs=batch):
             pass
 
-    for _ in range(100):
+    for _ in range(50):
         round_()
     before, start = hooks(model), process.memory_info().rss
-    grown = growth(round_, 800, warm=0)
+    grown = growth(round_, 750, warm=0)
     assert hooks(model) == before
     assert max(grown["objects"], grown["tensors"], grown["tensor_bytes"]) <= 0.01, grown
     assert grown["blocks"] <= 1.0, grown
