@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from docs.test_console import PAGES as WITH_COMMANDS
+from docs.test_console import PRINTED
 from docs.test_pages import PAGES as RUN
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +37,7 @@ def left_out(page: str, text: str) -> set[str]:
     """The kinds of block on a page that no test reads."""
     found = set(languages(text))
     read = {"python", "text"} if page in RUN else set()
-    read |= {"console"} if page in WITH_COMMANDS else set()
+    read |= {"console"} if page in WITH_COMMANDS or page == PRINTED else set()
     read |= {"json"} if page in FILES else set()
     read |= {""} if page in DRAWN else set()
     return set() if page in TRANSLATED else found - read
@@ -44,6 +46,14 @@ def left_out(page: str, text: str) -> set[str]:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_is_read(page: str) -> None:
     assert left_out(page, (ROOT / page).read_text(encoding="utf-8")) == set()
+
+
+def test_what_examples_print_is_what_was_written_down() -> None:
+    """The page whose commands stand with their output shows nothing but runs of the worked examples."""
+    runs = json.loads((ROOT / "benchmarks" / "results" / "examples.json").read_text(encoding="utf-8")).values()
+    text = (ROOT / PRINTED).read_text(encoding="utf-8")
+    first_lines = re.findall(r"^```console\n(.*)$", text, re.MULTILINE)
+    assert sorted(first_lines) == sorted(f"$ {run['command']}" for run in runs)
 
 
 def test_no_page_is_asked_for_in_vain() -> None:
