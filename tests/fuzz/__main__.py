@@ -11,6 +11,7 @@ import importlib
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 BUILT = Path(__file__).parents[2] / "build" / "fuzz"
@@ -56,9 +57,10 @@ def run(name: str, seconds: int, runs: int, to: Path) -> int:
     limits += [f"-runs={runs}", "-seed=1"] if runs > 0 else []
     flags = [*limits, f"-dict={words}", f"-artifact_prefix={to / name}-broken-", "-verbosity=0", "-print_final_stats=1"]
     command = [sys.executable, "-m", "fuzz", "--within", name, *flags, str(corpus)]
-    same = {**os.environ, "PYTHONHASHSEED": "0"}  # sets in one order
-    done = subprocess.run(command, env=same, check=False)
-    return done.returncode
+    memory = Path("/dev/shm")  # for tens of thousands of files a minute; the process is ended and tidies up nothing
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch:
+        same = {**os.environ, "PYTHONHASHSEED": "0", "TMPDIR": scratch}  # sets in one order
+        return subprocess.run(command, env=same, check=False).returncode
 
 
 def fuzz(name: str, flags: list[str]) -> int:

@@ -116,8 +116,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 
 def _folder() -> tempfile.TemporaryDirectory[str]:
-    memory = Path("/dev/shm")  # tens of thousands of files a minute
-    return tempfile.TemporaryDirectory(prefix="identikit-fuzz-", dir=memory if memory.is_dir() else None)
+    return tempfile.TemporaryDirectory(prefix="identikit-fuzz-")
 
 
 def _read(content: bytes, name: str, reader: Callable[[Path], Any], refusal: type[IdentikitError]) -> Any:
