@@ -139,6 +139,17 @@ def test_what_is_no_result(result: object, found: str) -> None:
     assert found == "nothing" or f"found {found}." in said
 
 
+@pytest.mark.parametrize("key", ["fingerprint", "weights"])
+def test_a_scan_and_a_front_of_different_models_are_no_page(key: str) -> None:
+    """The map would call measured what was measured on another model."""
+    with pytest.raises(ResultError) as caught:
+        html((sample.scan(**{key: "other"}), sample.front()))
+    mine = getattr(sample.header(), key)
+    assert str(caught.value) == (
+        f"this scan and this front are of different models: {key} other and {mine}. Draw each on a page of its own."
+    )
+
+
 def test_an_empty_scan_and_one_point() -> None:
     Page(html(ScanResult(sample.header())))
     front = sample.front()

@@ -29,8 +29,8 @@ def report(result: Any, to: str | Path = "report.html") -> Path:
         to: the file to write; it holds the old page until the new one is whole.
 
     Raises:
-        ResultError: `result` is none of these. MissingExtraError: jinja2 is absent.
-        SaveError: the file cannot be written.
+        ResultError: `result` is none of these, or scan and front are of different models.
+        MissingExtraError: jinja2 is absent. SaveError: the file cannot be written.
     """
     path = Path(to)
     write_text(path, html(result))
@@ -119,7 +119,19 @@ def _parts(result: Any) -> tuple[ScanResult | None, Front | None]:
             f"a report is made of a ScanResult, a Front, or one of each; found {_kinds(parts)}. "
             'Read one from its file: ik.ScanResult.read("scan.jsonl").'
         )
+    if scan and front:
+        _require_one_model(scan[0].header, front[0].header)
     return next(iter(scan), None), next(iter(front), None)
+
+
+def _require_one_model(scan: Header, front: Header) -> None:
+    for key in ("fingerprint", "weights"):
+        mine, yours = getattr(scan, key), getattr(front, key)
+        if mine != yours:
+            raise ResultError(
+                f"this scan and this front are of different models: {key} {numbers.clean(mine)} and "
+                f"{numbers.clean(yours)}. Draw each on a page of its own."
+            )
 
 
 def _kinds(parts: tuple[Any, ...]) -> str:

@@ -17,10 +17,10 @@ Found = dict[tuple[Edit, ...], list[dict[str, Any]]]
 def measured(scan: ScanResult | None, front: Front | None) -> tuple[Found, int]:
     """By the edits of each set what was measured of it, the curve's first; and how many sets were left out."""
     found: Found = {}
-    for edits, said in [*(_of_front(front) if front is not None else ())]:
+    for edits, said in _of_front(front) if front is not None else ():
         found.setdefault(edits, []).append(said)
     left_out = 0
-    for edits, said in [*(_of_scan(scan, front) if scan is not None else ())]:
+    for edits, said in _of_scan(scan, front) if scan is not None else ():
         if edits not in found and len(found) >= MOST_SETS:
             left_out += 1
         elif not any(each["metric"] == said["metric"] and each["on"] == said["on"] for each in found.get(edits, [])):
@@ -60,9 +60,9 @@ def _of_scan(scan: ScanResult, front: Front | None) -> Iterator[tuple[tuple[Edit
 
 def _told(header: Header, name: str, score: Score | Row, on: str) -> dict[str, Any]:
     cost = score.cost(higher_is_better=header.metrics[name].higher_is_better)
-    bounds = [bound for bound in (cost.low, cost.high) if bound is not None]
-    decimals = numbers.decimals_of([cost.value], [(cost.high - cost.low) / 2] if len(bounds) == 2 else [])  # type: ignore[operator]
+    decimals = numbers.decimals_of([cost.value], [_half(cost)])
     sure = numbers.fixed(100 * header.metrics[name].confidence, 1).removesuffix(".0")
+    bounds = [bound for bound in (cost.low, cost.high) if bound is not None]
     interval = " to ".join(numbers.fixed(bound, decimals, sign=True) for bound in bounds)
     return {
         "metric": numbers.clean(name),
@@ -75,9 +75,14 @@ def _told(header: Header, name: str, score: Score | Row, on: str) -> dict[str, A
 
 def _score(score: Score | Row, cost: Cost) -> str:
     """0.954 ± 0.003."""
-    half = 0.0 if cost.low is None or cost.high is None else (cost.high - cost.low) / 2
+    half = _half(cost)
     decimals = numbers.decimals_of([score.edited], [half])
     return numbers.fixed(score.edited, decimals) + (f" ± {numbers.fixed(half, decimals)}" if half else "")
+
+
+def _half(cost: Cost) -> float:
+    """Half of the interval; 0 where there is none."""
+    return 0.0 if cost.low is None or cost.high is None else (cost.high - cost.low) / 2
 
 
 def metrics_of(scan: ScanResult | None, front: Front | None, costs: Sequence[dict[str, Cost]]) -> list[dict[str, Any]]:
