@@ -45,6 +45,7 @@ class Group:
 
 SWITCH = "[Switch a layer off](../bypass.md)"
 SCAN = "[Which layers matter](../scan.md)"
+REPORT = "[Read a report](../report.md)"
 AUDIT = "[Find published mistakes](../audit.md)"
 PRUNE = "[Make it smaller](../prune.md)"
 HEAL = "[Learn back what was lost](../heal.md)"
@@ -75,7 +76,7 @@ def groups() -> list[Group]:
         "features": "[Cut the head off](../features.md)",
         **dict.fromkeys(("Plan", "Edit"), FILES),
     }
-    measure = {"scan": SCAN, "ScanResult": SCAN, "report": SCAN, "audit": AUDIT, "Finding": AUDIT}
+    measure = {"scan": SCAN, "ScanResult": SCAN, "report": REPORT, "audit": AUDIT, "Finding": AUDIT}
     shrink = {
         **dict.fromkeys(("prune", "Pruned"), PRUNE),
         **dict.fromkeys(("heal", "healed", "Healed"), HEAL),
