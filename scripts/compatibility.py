@@ -63,7 +63,7 @@ CELLS = (
     Cell("none", "identikit"),
     Cell("hf", "identikit[hf]"),
     Cell("timm", "identikit[timm]", (f"{TIMM}memory_formats_and_dtypes", f"{TIMM}blocks_lie_in_stages")),
-    Cell("tabular", "identikit[tabular]", ("tests/tabular/test_estimators.py::test_a_mixed_table_is_learned",)),
+    Cell("tabular", "identikit[tabular]", ("tests/tabular/test_training.py::test_it_learns",)),
     Cell("metrics", "identikit[metrics]", ("tests/metrics/test_torchmetric.py::test_it_equals_torchmetrics",)),
     Cell("report", "identikit[report]", (f"{HTML}report_writes_and_methods_report", f"{PLOTS}the_curve_is_the_front")),
     Cell("heal", "identikit[heal]", ("tests/healing/test_lora.py::test_adapters_learn_and_are_merged",)),
