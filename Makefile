@@ -54,13 +54,13 @@ compat: $(ALL) ## the wheel in clean environments, old and new libraries; writes
 	@$(BIN)/python scripts/compatibility.py
 
 check: $(ALL) ## lint, types, floors
-	@$(BIN)/ruff check src tests benchmarks scripts
+	@$(BIN)/ruff check src tests benchmarks scripts examples
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_floors.py
 
 format: $(ALL) ## lay the code out anew
-	@$(BIN)/ruff check --fix-only --quiet src tests benchmarks scripts
-	@$(BIN)/ruff format src tests benchmarks scripts
+	@$(BIN)/ruff check --fix-only --quiet src tests benchmarks scripts examples
+	@$(BIN)/ruff format src tests benchmarks scripts examples
 
 clean: ## remove .venv, caches and builds
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
