@@ -113,7 +113,8 @@ def test_what_was_kept_is_not_lost_by_mistake(net: Any, data: Any, tmp_path: Pat
             ik.scan(net, data, to=file, resume=True, **how)
         assert str(error.value).startswith(f"{part} belongs to another scan; it differs in ")
         assert f"{next(iter(how))}: " in str(error.value)
-    with pytest.raises(ResultError, match=r"\.part was measured on other data: the 1st batch differs\. Use --overwrite\."):
+    says = r"\.part was measured on other data: the 1st batch differs\. Use --overwrite\."
+    with pytest.raises(ResultError, match=says):
         ik.scan(net, data[1:] + data[:1], to=file, resume=True)
     assert part.read_bytes() == content
     runs.clear()
