@@ -107,6 +107,11 @@ def nth(index: int) -> str:
     return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
+def so_many(count: int) -> str:
+    """1 batch, 2 batches."""
+    return f"{count:,} batch" if count == 1 else f"{count:,} batches"
+
+
 def map_tensors(
     tree: Any, function: Callable[[torch.Tensor], Any], other: Callable[[Any], Any] = lambda value: value
 ) -> Any:

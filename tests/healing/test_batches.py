@@ -62,7 +62,7 @@ def test_too_few() -> None:
     with pytest.raises(DataError) as error:
         parts_of(as_data(rows(1)), 0.1, 0)
     assert str(error.value) == (
-        "a list of 1 batches is one batch, and healing is judged on examples that it does not learn from. Give two "
+        "a list of 1 batch is one batch, and healing is judged on examples that it does not learn from. Give two "
         "batches or more, for example of a smaller batch size."
     )
     with pytest.raises(DataError, match=r"^a list of 3 batches: 2 batches are left to learn from, for 4 processes\."):

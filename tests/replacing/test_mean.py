@@ -145,7 +145,7 @@ def test_refusals() -> None:
         (
             {"data": [data[0] * float("nan")]},
             DataError,
-            'what "layer2.0" makes of a list of 1 batches is not finite. Look at the data, or at the weights.',
+            'what "layer2.0" makes of a list of 1 batch is not finite. Look at the data, or at the weights.',
         ),
     ]
     for given, kind, text in cases:

@@ -144,7 +144,7 @@ def test_empty_data() -> None:
     assert refused(TensorDataset(X[:0]), batch_size=2) == (
         "data is empty: this TensorDataset has length 0. Give at least one example."
     )
-    assert refused([X[:0]]) == "the 1st batch of a list of 1 batches holds no example. Leave empty batches out."
+    assert refused([X[:0]]) == "the 1st batch of a list of 1 batch holds no example. Leave empty batches out."
 
     class Nothing(IterableDataset[Any]):
         def __iter__(self) -> Iterator[Any]:

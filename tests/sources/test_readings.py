@@ -42,11 +42,11 @@ def test_a_loader_that_shuffles() -> None:
 
 def test_readings_of_different_length() -> None:
     shorter = Data(in_turn([X, X], [X]), name="mine")
-    assert differs(shorter) == f"mine ended after 1 batches; an earlier reading had 2: {SHUFFLES}"
+    assert differs(shorter) == f"mine ended after 1 batch; an earlier reading had 2: {SHUFFLES}"
     nothing = Data(in_turn([X], []), name="mine")
     assert differs(nothing) == f"mine ended after 0 batches; an earlier reading had 1: {SHUFFLES}"
     longer = Data(in_turn([X], [X, X]), name="mine")
-    assert differs(longer) == f"mine goes on after 1 batches, where the first reading ended: {SHUFFLES}"
+    assert differs(longer) == f"mine goes on after 1 batch, where the first reading ended: {SHUFFLES}"
 
 
 def test_a_list_that_was_changed_in_the_meantime() -> None:
@@ -57,7 +57,7 @@ def test_a_list_that_was_changed_in_the_meantime() -> None:
     with pytest.raises(DataError) as caught:
         list(data)
     assert str(caught.value) == (
-        "a list of 1 batches gave another 1st batch than at the first reading: "
+        "a list of 1 batch gave another 1st batch than at the first reading: "
         "its tensors were changed in the meantime. Hand over copies."
     )
 

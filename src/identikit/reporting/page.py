@@ -149,20 +149,25 @@ def _spread(weight: SiteInfo) -> str:
 
 def places_text(places: Sequence[str], plan: dict[str, Any] | None) -> str:
     """The places, and what was done there where it is not the plain identity."""
+    return numbers.grouped(places) + _done(plan)
+
+
+def _done(plan: dict[str, Any] | None) -> str:
+    """` (zero)`: what was done, where it is not the plain identity."""
     edits = plan.get("edits") if plan else None
     ops = sorted({str(edit["op"]) for edit in edits}) if isinstance(edits, list) else []
-    said = f" ({', '.join(ops)})" if ops and ops != ["identity"] else ""
-    return numbers.grouped(places) + said
+    return f" ({', '.join(ops)})" if ops and ops != ["identity"] else ""
 
 
 def _ties(ranked: Sequence[Row]) -> str:
     """Which rows are not told apart; the cheapest groups first."""
     groups = []
     for rows in tied(ranked):
-        alone = all(len(row.places) == 1 and row.plan is None for row in rows)
+        done = {_done(row.plan) for row in rows}
+        alike = len(done) == 1 and all(len(row.places) == 1 for row in rows)
         places = [place for row in rows for place in row.places]
         named = (places_text(row.places, row.plan) for row in rows)
-        groups.append(numbers.grouped(places) if alone else ", ".join(named))
+        groups.append(numbers.grouped(places) + min(done) if alike else ", ".join(named))
     return f"not told apart: {'; '.join(groups)}" if groups else ""
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
-from identikit.batches import Batch
+from identikit.batches import Batch, so_many
 from identikit.errors import DataError
 from identikit.sources.readings import Data
 
@@ -43,7 +43,8 @@ def as_data(data: Any, *, batch_size: int | None = None, limit: int | None = Non
             f"batch_size={batch_size} is for a Dataset; this {kind} hands out batches already. Leave batch_size out."
         )
     if isinstance(data, Sequence):
-        return Data(lambda: data, name=f"a {kind} of {len(data)} batches", batches=len(data), limit=limit, kept=True)
+        name = f"a {kind} of {so_many(len(data))}"
+        return Data(lambda: data, name=name, batches=len(data), limit=limit, kept=True)
     if hasattr(data, "__iter__"):
         return Data(lambda: data, name=f"this {kind}", batches=_length(data), limit=limit)
     raise DataError(

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from identikit.batches import Batch, as_batch, fingerprint, nth
+from identikit.batches import Batch, as_batch, fingerprint, nth, so_many
 from identikit.errors import DataError
 
 
@@ -45,7 +45,7 @@ class Data:
             self._compare(index, batch)
             yield batch.copied() if self._kept else batch
         if index + 1 < len(self._seen):
-            raise self._differs(f"ended after {index + 1} batches; an earlier reading had {len(self._seen)}")
+            raise self._differs(f"ended after {so_many(index + 1)}; an earlier reading had {len(self._seen)}")
         if index < 0:
             raise DataError(f"{self.name} is empty: it holds no batch. Give at least one example.")
         self._complete = True
@@ -59,7 +59,7 @@ class Data:
         return self._expected
 
     def __repr__(self) -> str:
-        known = f"{len(self._seen)} batches, {self.examples} examples" if self._complete else "not read yet"
+        known = f"{so_many(len(self._seen))}, {self.examples} examples" if self._complete else "not read yet"
         return f"Data({self.name!r}, {known})"
 
     @property
@@ -127,7 +127,7 @@ class Data:
             if self._seen[index] != found:
                 raise self._differs(f"gave another {nth(index)} batch than at the first reading")
         elif self._complete:
-            raise self._differs(f"goes on after {len(self._seen)} batches, where the first reading ended")
+            raise self._differs(f"goes on after {so_many(len(self._seen))}, where the first reading ended")
         else:
             self._seen.append(found)
 
