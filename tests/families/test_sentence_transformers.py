@@ -16,6 +16,7 @@ import identikit as ik
 from identikit.errors import SaveError
 from identikit.families import family_of
 from identikit.families.sentence_transformers import SentenceTransformers
+from identikit.families.transformers_construct import _write_parts
 
 FAMILY = SentenceTransformers()
 STACK = "0.model.encoder.layer"
@@ -123,3 +124,24 @@ def test_an_activation_that_the_library_would_exchange_is_not_called_proved(
         "class of torch.nn. Put one of those there."
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_with_weights_of_its_own_is_in_the_plan_form_too(minilm: Any, tmp_path: Path) -> None:
+    from sentence_transformers.sentence_transformer import modules
+
+    minilm.append(modules.Dense(384, 8))
+    smaller = ik.remove(minilm, "0.model.encoder.layer.2")
+    again = ik.load(ik.save(smaller, tmp_path / "plan", format="plan"))
+    assert (again.encode(["a dog"]) == smaller.encode(["a dog"])).all()
+
+
+def test_a_part_that_lies_elsewhere_is_not_written_there(tmp_path: Path) -> None:
+    """modules.json is a stranger's file."""
+    folder, full, outside = tmp_path / "plan", tmp_path / "made" / "full", tmp_path / "made" / "elsewhere"
+    for place in (folder, full, outside):
+        place.mkdir(parents=True)
+    save_file({"1.weight": torch.ones(1)}, folder / "identikit-weights.safetensors")
+    parts = [{"name": "1", "type": "x.Dense", "path": path} for path in ("../elsewhere", str(outside), "", "absent")]
+    (folder / "modules.json").write_text(json.dumps(parts))
+    _write_parts(folder, full)
+    assert list(outside.iterdir()) == list(full.iterdir()) == []

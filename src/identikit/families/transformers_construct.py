@@ -54,7 +54,8 @@ def from_configuration(configuration: dict[str, Any], model: str) -> nn.Module |
 def sentences_from_configuration(folder: Path, configurations: dict[str, Any]) -> nn.Module | None:
     """The SentenceTransformer of `folder` around full transformers made from their configurations.
 
-    The library makes its modules from weights only: the inner model is written out once, random, and loaded with them.
+    The library makes its modules from weights only: the inner model is written out once, random, and loaded with them;
+    the parts beside it (a Dense layer) with those that the folder holds.
     """
     if not (folder / "modules.json").exists() or len(configurations) != 1:
         return None
@@ -70,5 +71,26 @@ def sentences_from_configuration(folder: Path, configurations: dict[str, Any]) -
         full = Path(place) / "full"
         shutil.copytree(folder, full, ignore=shutil.ignore_patterns("*.safetensors"))
         inner.save_pretrained(full)  # type: ignore[operator]
+        _write_parts(folder, full)
         made: nn.Module = SentenceTransformer(str(full), device="cpu", local_files_only=True)
     return made
+
+
+def _write_parts(folder: Path, full: Path) -> None:
+    """Write the weights of each part beside the transformer where the library looks for them, in `full`.
+
+    In `folder` all weights lie in one file, a part's under its number.
+    """
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    listed = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    for weights in folder.glob("*.safetensors"):
+        with safe_open(weights, framework="pt") as file:
+            for part in listed:
+                place, prefix = full / str(part["path"]), f"{part['name']}."
+                names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 (it is no mapping)
+                inside = place.resolve().is_relative_to(full.resolve()) and place != full and place.is_dir()
+                if names and inside and not str(part["type"]).endswith(".Transformer"):
+                    own = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+                    save_file(own, place / "model.safetensors")
