@@ -31,6 +31,16 @@ unless it says otherwise, of one thread unless it says otherwise, and of ways th
 ratios mean more than seconds. Where something else is better, it stands here too.
 """
 
+#: The rivals of both parts: what a row is called, and its name in the result.
+_PUBLISHED = {
+    "SLEB": "SLEB",
+    "ShortGPT's block influence": "block influence",
+    "perplexity, one layer at a time": "perplexity one-shot",
+    "angular span (Gromov et al.)": "angular span",
+    "Taylor": "Taylor",
+    "the last layers": "last layers",
+}
+
 
 def result(name: str) -> Any:
     return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
@@ -124,12 +134,7 @@ def minilm() -> str:
         "identikit, beam, healed five minutes": "ours beam 4, healed",
         "ReplaceMe's least squares": "least squares",
         "ReplaceMe's least squares, healed by `ik.heal`": "least squares, healed",
-        "SLEB": "SLEB",
-        "ShortGPT's block influence": "block influence",
-        "perplexity, one layer at a time": "perplexity one-shot",
-        "angular span (Gromov et al.)": "angular span",
-        "Taylor": "Taylor",
-        "the last layers": "last layers",
+        **_PUBLISHED,
     }
     return f"""## Sentence embeddings: MiniLM
 
@@ -179,12 +184,7 @@ def llama() -> str:
         "identikit, greedy by `kl`, `--compensate adapter`": "ours greedy, kl, adapter",
         "identikit, greedy by `fidelity` (the default)": "ours greedy, fidelity",
         "ReplaceMe's least squares": "least squares",
-        "SLEB": "SLEB",
-        "ShortGPT's block influence": "block influence",
-        "perplexity, one layer at a time": "perplexity one-shot",
-        "angular span (Gromov et al.)": "angular span",
-        "Taylor": "Taylor",
-        "the last layers": "last layers",
+        **_PUBLISHED,
     }
     sizes = (7, 6, 5, 4)
     heads = [f"{size} of 8 layers" for size in sizes]
